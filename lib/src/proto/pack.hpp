@@ -1,0 +1,77 @@
+// Payloads, concatenated: the unit in which weir stores, hands over and sends tasks.
+#pragma once
+
+#include "proto/blob.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::proto {
+
+/// A row of payloads in one blob. Slicing and copying never copy payload bytes, so a pack of
+/// thousands of tasks costs the same to queue, lease, send and acknowledge as one task.
+class pack {
+ public:
+  pack() = default;
+  /// `count` payloads of `length` bytes each. Requires body.size() == count * length.
+  pack(blob body, std::uint32_t count, std::uint32_t length);
+  /// `offsets` holds count + 1 ascending positions in `body`, from 0 to body.size().
+  pack(blob body, std::vector<std::uint32_t> offsets);
+  /// One payload.
+  [[nodiscard]] static pack of(std::string payload);
+
+  [[nodiscard]] std::uint32_t size() const { return count_; }
+  [[nodiscard]] bool empty() const { return count_ == 0; }
+  [[nodiscard]] std::size_t bytes() const { return body_.size(); }
+  [[nodiscard]] const blob& body() const { return body_; }
+  /// Whether all payloads have the same length, which then is length(0).
+  [[nodiscard]] bool uniform() const { return offsets_ == nullptr; }
+  [[nodiscard]] std::uint32_t length(std::uint32_t i) const;
+  [[nodiscard]] std::string_view operator[](std::uint32_t i) const {
+    if (!offsets_) return body_.bytes.substr(std::size_t{i} * length_, length_);
+    const std::uint32_t* o = offsets_->data() + first_;
+    return body_.bytes.substr(o[i] - o[0], o[i + 1] - o[i]);
+  }
+  /// Payloads [first, first + count). Requires them to exist.
+  [[nodiscard]] pack slice(std::uint32_t first, std::uint32_t count) const;
+  /// The same payloads in memory of their own, so that the blob they were cut from can go.
+  [[nodiscard]] pack compacted() const;
+
+ private:
+  blob body_;
+  std::uint32_t count_ = 0;
+  std::uint32_t length_ = 0;  // of each payload, when offsets_ is null
+  std::uint32_t first_ = 0;   // this slice's first index in offsets_
+  std::shared_ptr<const std::vector<std::uint32_t>> offsets_;
+};
+
+/// Gathers payloads into a pack.
+class pack_builder {
+ public:
+  void add(std::string_view payload) {
+    body_.append(payload);
+    offsets_.push_back(static_cast<std::uint32_t>(body_.size()));
+    uniform_ &= offsets_.back() - offsets_[offsets_.size() - 2] == offsets_[1];
+  }
+  void reserve(std::size_t payloads, std::size_t bytes) {
+    offsets_.reserve(payloads + 1);
+    body_.reserve(bytes);
+  }
+  [[nodiscard]] std::uint32_t size() const {
+    return static_cast<std::uint32_t>(offsets_.size() - 1);
+  }
+  [[nodiscard]] bool empty() const { return offsets_.size() == 1; }
+  [[nodiscard]] std::size_t bytes() const { return body_.size(); }
+  /// What was added since the last take().
+  [[nodiscard]] pack take();
+
+ private:
+  std::string body_;
+  std::vector<std::uint32_t> offsets_{0};
+  bool uniform_ = true;
+};
+
+}  // namespace weir::proto
