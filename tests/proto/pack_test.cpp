@@ -17,14 +17,15 @@ pack pack_of(std::initializer_list<std::string_view> payloads) {
 
 TEST_SUITE("pack") {
   TEST_CASE("payloads of different lengths come back as they went in, empty ones too") {
-    const pack p = pack_of({"a", "", "three", "\0x"});
+    const pack p = pack_of({"a", "", "three", std::string_view("\0x", 2)});
     REQUIRE(p.size() == 4);
     CHECK_FALSE(p.uniform());
     CHECK(p[0] == "a");
     CHECK(p[1].empty());
     CHECK(p[2] == "three");
     CHECK(p.length(2) == 5);
-    CHECK(p.bytes() == 7);
+    CHECK(p[3] == std::string_view("\0x", 2));
+    CHECK(p.bytes() == 8);
   }
 
   TEST_CASE("payloads of one length need no table of offsets") {
