@@ -6,14 +6,18 @@
 
 namespace weir::proto::limits {
 
-/// The longest header frame. 64 KiB of lengths describe 20 000 tasks; senders stay far below.
-inline constexpr std::size_t header_bytes = 256 * 1024;
 /// Tasks or results in one message, over all its runs.
 inline constexpr std::uint32_t items = 16'384;
-/// Ranges in one ACK, COMMITTED, CANCEL, RELEASE, WINDOW or REGISTER. More are sent in more
-/// messages.
-inline constexpr std::uint32_t ranges = 8'192;
-/// Nesting in a header: array of runs, of details, of their map.
+/// Ranges in one message, over all its sources. No WINDOW is for more items than this, so that
+/// what a worker holds always fits into one; everything else is sent in more messages.
+inline constexpr std::uint32_t ranges = 16'384;
+/// What the details of one message's results may come to by encoded_size(): a sender closes a
+/// batch before it is more. 256 KiB are sixteen full tails of stderr, or 3 000 results without.
+inline constexpr std::size_t details_bytes = 256 * 1024;
+/// The longest header frame. The longest that an honest sender can need is 16 384 results in
+/// runs of one with their details, some 780 KiB; senders stay far below.
+inline constexpr std::size_t header_bytes = 1024 * 1024;
+/// Nesting in an array element or map value that its receiver does not know and skips.
 inline constexpr std::size_t depth = 6;
 /// Entries of any map in a header.
 inline constexpr std::size_t map_entries = 32;
@@ -25,8 +29,10 @@ inline constexpr std::size_t batch_bytes = 256 * 1024;
 inline constexpr std::size_t text_bytes = 1024;
 /// The tail of a command's stderr that travels with its result.
 inline constexpr std::size_t stderr_bytes = 16 * 1024;
-/// Sequence numbers and totals: JavaScript's largest exact integer.
+/// Sequence numbers, epochs, totals and windows: JavaScript's largest exact integer.
 inline constexpr std::uint64_t seq = (std::uint64_t{1} << 53) - 1;
+/// The longest heartbeat interval; the shortest is 1 ms.
+inline constexpr std::uint32_t heartbeat_ms = 3'600'000;
 /// Sessions that one node serves at a time.
 inline constexpr std::size_t peers = 16'384;
 /// Sources that one sink serves at a time.

@@ -16,24 +16,38 @@ struct frames {
   blob body;  ///< empty: no body frame is sent
 };
 
-/// Why a message was refused: one enumerator per way to be wrong.
+/// Why a message was refused: one enumerator per way to be wrong. The first fault met while
+/// reading from left to right is the one that is named.
 enum class reject : std::uint8_t {
-  header_too_long,    ///< more than limits::header_bytes
-  not_msgpack,        ///< truncated, over a limit on depth or counts, or bytes left over
-  not_a_message,      ///< not an array that starts with a kind
-  unknown_kind,       ///< a kind this version does not know: ignored, see "Growth"
-  missing_field,      ///< the array is too short
-  wrong_type,         ///< a field of another type than documented
-  out_of_range,       ///< a number, text or count over its limit
-  must_understand,    ///< a map key that starts with '!' and is not known
-  body_mismatch,      ///< the lengths do not add up to the body
+  header_too_long,  ///< more than limits::header_bytes
+  not_msgpack,      ///< truncated, nested too deep, or bytes left over
+  not_a_message,    ///< not an array that starts with a kind
+  unknown_kind,     ///< a kind this version does not know: ignored, see "Growth"
+  missing_field,    ///< an array is too short
+  wrong_type,       ///< a field of another type than documented
+  out_of_range,     ///< a number, text or count outside its limits
+  must_understand,  ///< a map key that starts with '!' and is not known
+  body_mismatch,    ///< the lengths do not add up to the body
 };
+/// The enumerator's name.
 [[nodiscard]] std::string_view to_string(reject why) noexcept;
 
+/// The frames of `m`, whose counts must be within limits.hpp. One run's payloads, or runs cut
+/// from one blob side by side, go into the body without a copy.
+///
+/// Text is made valid UTF-8 and cut to its limit, stderr keeps its end, and a window or a size
+/// over limits::seq is sent as limits::seq. If the details of a RESULT come to more than
+/// limits::details_bytes, those over it are left out: what the receiver would have to refuse as
+/// a whole must not be sent. Senders that do not want this count with encoded_size().
 [[nodiscard]] frames encode(const message& m);
 
-/// Never throws and never allocates more than a small multiple of the header's length.
-/// Payloads in the result are views into `body`, which the message keeps alive.
+/// What these details take in a header, at most.
+[[nodiscard]] std::size_t encoded_size(const outcome_details& details) noexcept;
+
+/// Never throws, and allocates no more than a small multiple of the header's length and some
+/// 150 bytes a result whose details it states. Text comes back as valid UTF-8. Payloads in the
+/// result are views into `body`, which the message keeps alive. HELLO and WELCOME of another
+/// version come back with that version and nothing else, whatever follows it.
 [[nodiscard]] std::variant<message, reject> decode(std::string_view header, blob body);
 
 }  // namespace weir::proto

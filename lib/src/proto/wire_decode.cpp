@@ -1,0 +1,461 @@
+#include "proto/limits.hpp"
+#include "proto/msgpack_reader.hpp"
+#include "proto/utf8.hpp"
+#include "proto/wire.hpp"
+#include "proto/wire_names.hpp"
+
+#include <weir/version.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+namespace weir::proto {
+namespace {
+
+namespace key = wire::key;
+constexpr auto max_u32 = std::numeric_limits<std::uint32_t>::max();
+constexpr auto max_i32 = std::numeric_limits<std::int32_t>::max();
+
+/// One array with fields by position, of which later versions may append more.
+class fields {
+ public:
+  explicit fields(msgpack_reader& in) : in_(in), left_(in.array()) {}
+  void need(std::uint32_t count) {
+    if (left_ < count) in_.fail(reject::missing_field);
+  }
+  [[nodiscard]] bool more() const { return left_ > 0 && in_.ok(); }
+  msgpack_reader& next() {
+    --left_;
+    return in_;
+  }
+  void skip_rest() { in_.skip(left_); }
+
+ private:
+  msgpack_reader& in_;
+  std::uint32_t left_;
+};
+
+/// Reads a map. `take` reads the value if it knows the key, and says whether it did.
+template <class Take>
+void read_map(msgpack_reader& in, Take take) {
+  const auto entries = in.map();
+  if (entries > limits::map_entries) in.fail(reject::out_of_range);
+  for (std::uint32_t i = 0; i < entries && in.ok(); ++i) {
+    const auto name = in.str(limits::text_bytes);
+    if (take(name)) continue;
+    if (name.starts_with('!')) in.fail(reject::must_understand);
+    in.skip(1);
+  }
+}
+
+std::string read_text(msgpack_reader& in) {
+  return to_utf8(in.str(limits::text_bytes), limits::text_bytes);
+}
+
+std::uint32_t read_u32(msgpack_reader& in) {
+  return static_cast<std::uint32_t>(in.uint(max_u32));
+}
+
+source_id read_source(msgpack_reader& in) {
+  source_id source;
+  const auto id = in.bin(source.bytes.size());
+  if (id.size() != source.bytes.size()) in.fail(reject::out_of_range);
+  std::copy(id.begin(), id.end(), source.bytes.begin());
+  return source;
+}
+
+session_id read_session(msgpack_reader& in) {
+  const auto id = in.bin(8);
+  if (id.size() != 8) in.fail(reject::out_of_range);
+  std::uint64_t value = 0;
+  for (const char byte : id) value = value << 8 | static_cast<std::uint8_t>(byte);
+  return session_id{value};
+}
+
+std::uint64_t read_seq(msgpack_reader& in) {
+  const auto seq = in.uint(limits::seq);
+  if (seq == 0) in.fail(reject::out_of_range);
+  return seq;
+}
+
+/// `room`: how many more ranges this message may hold.
+seq_ranges read_ranges(msgpack_reader& in, std::size_t& room) {
+  const auto bounds = in.array();
+  if (bounds % 2 != 0 || bounds / 2 > room) in.fail(reject::out_of_range);
+  if (!in.ok()) return {};
+  room -= bounds / 2;
+  seq_ranges ranges;
+  ranges.reserve(bounds / 2);
+  std::uint64_t before = 0;
+  for (std::uint32_t i = 0; i < bounds / 2 && in.ok(); ++i) {
+    const auto first = in.uint(limits::seq);
+    const auto last = in.uint(limits::seq);
+    if (first <= before || last < first) in.fail(reject::out_of_range);
+    ranges.push_back({first, last});
+    before = last;
+  }
+  return ranges;
+}
+
+seq_ranges read_ranges(msgpack_reader& in) {
+  std::size_t room = limits::ranges;
+  return read_ranges(in, room);
+}
+
+outcome_details read_details(msgpack_reader& in) {
+  outcome_details d;
+  if (in.nil()) return d;
+  const auto seconds = [&in] {
+    const double value = in.number();
+    if (value < 0) in.fail(reject::out_of_range);
+    return value;
+  };
+  const auto figure = [&in] { return static_cast<std::int32_t>(in.uint(max_i32)); };
+  read_map(in, [&](std::string_view name) {
+    if (name == key::message)
+      d.message = read_text(in);
+    else if (name == key::host)
+      d.host = read_text(in);
+    else if (name == key::stderr_tail)
+      d.stderr_tail = in.bin(limits::stderr_bytes);
+    else if (name == key::exit_code)
+      d.exit_code = figure();
+    else if (name == key::signal)
+      d.signal = figure();
+    else if (name == key::started)
+      d.started = seconds();
+    else if (name == key::runtime)
+      d.runtime = seconds();
+    else if (name == key::final_attempt)
+      d.retryable = !in.boolean();
+    else
+      return false;
+    return true;
+  });
+  return d;
+}
+
+class message_reader {
+ public:
+  message_reader(std::string_view header, blob body) : in_(header), body_(std::move(body)) {}
+
+  std::variant<message, reject> read() {
+    if (!in_.at_end() && !in_.next_is_array()) return reject::not_a_message;
+    fields header(in_);
+    if (in_.ok() && !(header.more() && in_.next_is_integer())) return reject::not_a_message;
+    const auto kind = header.next().uint(UINT64_MAX);
+    message m = read_kind(kind, header);
+    // Of another version only the beginning can be read; its node is told ERROR version.
+    if (other_version_ && in_.ok()) return m;
+    header.skip_rest();
+    if (!in_.at_end()) in_.fail(reject::not_msgpack);
+    if (body_taken_ != body_.size()) in_.fail(reject::body_mismatch);
+    if (!in_.ok()) return in_.why();
+    return m;
+  }
+
+ private:
+  message read_kind(std::uint64_t kind, fields& f) {
+    if (kind > 255) kind = 255;  // all unknown, and a kind is an octet
+    switch (static_cast<wire::kind>(kind)) {
+      case wire::kind::hello:
+        return read_hello(f);
+      case wire::kind::welcome:
+        return read_welcome(f);
+      case wire::kind::task:
+        return read_batch<task_batch>(f);
+      case wire::kind::result:
+        return read_batch<result_batch>(f);
+      case wire::kind::window:
+        return read_window(f);
+      case wire::kind::cancel:
+        return read_cancel(f);
+      case wire::kind::release:
+        return read_set<release>(f);
+      case wire::kind::register_source:
+        return read_state<register_source>(f);
+      case wire::kind::registered:
+        return read_state<registered>(f);
+      case wire::kind::ack:
+        return read_state<ack>(f);
+      case wire::kind::committed:
+        return read_set<committed>(f);
+      case wire::kind::resend:
+        f.need(1);
+        return resend{read_source(f.next())};
+      case wire::kind::finish:
+        return read_finish(f);
+      case wire::kind::progress:
+        return read_progress(f);
+      case wire::kind::alive:
+        return alive{};
+      case wire::kind::bye:
+        return read_bye(f);
+      case wire::kind::error:
+        return read_error(f);
+    }
+    in_.fail(reject::unknown_kind);
+    return alive{};
+  }
+
+  std::uint64_t read_version(fields& f) {
+    f.need(1);
+    const auto version = f.next().uint(UINT64_MAX);
+    other_version_ = version != wire_version;
+    return version;
+  }
+
+  introduction read_names(fields& f) {
+    introduction self;
+    const auto name = f.next().str(limits::text_bytes);
+    const auto found = std::find(wire::roles.begin() + 1, wire::roles.end(), name);
+    if (found != wire::roles.end()) self.role = static_cast<role>(found - wire::roles.begin());
+    self.name = read_text(f.next());
+    self.session = read_session(f.next());
+    return self;
+  }
+
+  void read_more(fields& f, introduction& self) {
+    read_map(f.next(), [&](std::string_view name) {
+      if (name == key::host)
+        self.host = read_text(in_);
+      else if (name == key::slots)
+        self.slots = read_u32(in_);
+      else if (name == key::results_to)
+        self.results_to = read_text(in_);
+      else if (name == key::max_payload)
+        self.max_payload = in_.uint(limits::seq);
+      else
+        return false;
+      return true;
+    });
+  }
+
+  hello read_hello(fields& f) {
+    hello m;
+    m.version = read_version(f);
+    if (other_version_) return m;
+    f.need(4);
+    m.self = read_names(f);
+    read_more(f, m.self);
+    return m;
+  }
+
+  welcome read_welcome(fields& f) {
+    welcome m;
+    m.version = read_version(f);
+    if (other_version_) return m;
+    f.need(5);
+    m.self = read_names(f);
+    m.heartbeat_ms = static_cast<std::uint32_t>(f.next().uint(limits::heartbeat_ms));
+    if (m.heartbeat_ms == 0) in_.fail(reject::out_of_range);
+    read_more(f, m.self);
+    return m;
+  }
+
+  /// The next `count` payloads of the body.
+  pack read_payloads(std::uint32_t count) {
+    const std::size_t left = body_.size() - body_taken_;
+    if (!in_.next_is_array()) {
+      const auto length = static_cast<std::uint32_t>(in_.uint(limits::payload_bytes));
+      const auto bytes = std::uint64_t{count} * length;
+      if (bytes > left) in_.fail(reject::body_mismatch);
+      if (!in_.ok()) return {};
+      return {take_body(bytes), count, length};
+    }
+    // Compared before the table is allocated: the array is as long as it claims to be.
+    if (in_.array() != count) in_.fail(reject::out_of_range);
+    if (!in_.ok()) return {};
+    std::vector<std::uint32_t> offsets;
+    offsets.reserve(std::size_t{count} + 1);
+    offsets.push_back(0);
+    std::uint64_t bytes = 0;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      bytes += in_.uint(limits::payload_bytes);
+      offsets.push_back(static_cast<std::uint32_t>(bytes));
+    }
+    if (bytes > left) in_.fail(reject::body_mismatch);
+    if (!in_.ok()) return {};
+    return {take_body(bytes), std::move(offsets)};
+  }
+
+  blob take_body(std::uint64_t bytes) {
+    blob part = body_.part(body_taken_, bytes);
+    body_taken_ += bytes;
+    return part;
+  }
+
+  static void read_rest(fields& f, task_run& run) {
+    if (!f.more()) return;
+    auto& in = f.next();
+    if (in.nil()) return;
+    read_map(in, [&](std::string_view name) {
+      if (name == key::time_limit)
+        run.time_limit_ms = read_u32(in);
+      else
+        return false;
+      return true;
+    });
+  }
+
+  static void read_rest(fields& f, result_run& run) {
+    if (!f.more()) return;
+    auto& in = f.next();
+    if (in.nil()) return;
+    const auto count = in.array();
+    if (count != run.payloads.size()) in.fail(reject::out_of_range);
+    if (!in.ok()) return;
+    run.details.reserve(count);
+    for (std::uint32_t i = 0; i < count && in.ok(); ++i)
+      run.details.push_back(read_details(in));
+  }
+
+  /// `room`: how many more items this message may hold.
+  template <class Run>
+  Run read_run(std::uint64_t& room) {
+    constexpr bool of_tasks = std::is_same_v<Run, task_run>;
+    fields f(in_);
+    f.need(of_tasks ? 4 : 5);
+    Run run;
+    run.first = read_seq(f.next());
+    run.attempt = read_u32(f.next());
+    // A ventilator may give up a task that it never could send.
+    if (of_tasks && run.attempt == 0) in_.fail(reject::out_of_range);
+    const auto count = static_cast<std::uint32_t>(f.next().uint(room));
+    if (count == 0 || run.first + count - 1 > limits::seq) in_.fail(reject::out_of_range);
+    if (!in_.ok()) return run;
+    room -= count;
+    f.next();
+    run.payloads = read_payloads(count);
+    if constexpr (!of_tasks) {
+      const auto code = status_from(f.next().uint(UINT64_MAX));
+      if (!code) in_.fail(reject::out_of_range);
+      run.code = code.value_or(status::unknown);
+    }
+    read_rest(f, run);
+    f.skip_rest();
+    return run;
+  }
+
+  template <class Batch>
+  Batch read_batch(fields& f) {
+    Batch m;
+    f.need(2);
+    // Positions in a pack are 32 bits wide.
+    if (body_.size() > max_u32) in_.fail(reject::out_of_range);
+    m.source = read_source(f.next());
+    const auto runs = f.next().array();
+    if (runs > limits::items) in_.fail(reject::out_of_range);
+    if (in_.ok()) m.runs.reserve(runs);
+    std::uint64_t room = limits::items;
+    for (std::uint32_t i = 0; i < runs && in_.ok(); ++i)
+      m.runs.push_back(read_run<typename decltype(m.runs)::value_type>(room));
+    return m;
+  }
+
+  window read_window(fields& f) {
+    window m;
+    f.need(2);
+    m.items = f.next().uint(limits::seq);
+    m.bytes = f.next().uint(limits::seq);
+    if (!f.more()) return m;
+    f.next();
+    if (in_.nil()) return m;
+    m.resync = true;
+    const auto sources = in_.array();
+    if (sources > limits::sources) in_.fail(reject::out_of_range);
+    std::size_t room = limits::ranges;
+    for (std::uint32_t i = 0; i < sources && in_.ok(); ++i) {
+      fields held(in_);
+      held.need(2);
+      in_hand h;
+      h.source = read_source(held.next());
+      h.ranges = read_ranges(held.next(), room);
+      held.skip_rest();
+      m.holding.push_back(std::move(h));
+    }
+    return m;
+  }
+
+  cancel read_cancel(fields& f) {
+    cancel m;
+    f.need(3);
+    m.source = read_source(f.next());
+    m.ranges = read_ranges(f.next());
+    m.mode = static_cast<cancel_mode>(f.next().uint(1));
+    return m;
+  }
+
+  template <class Message>
+  Message read_set(fields& f) {
+    Message m;
+    f.need(2);
+    m.source = read_source(f.next());
+    m.ranges = read_ranges(f.next());
+    return m;
+  }
+
+  template <class Message>
+  Message read_state(fields& f) {
+    Message m;
+    f.need(4);
+    m.source = read_source(f.next());
+    m.epoch = f.next().uint(limits::seq);
+    m.low = f.next().uint(limits::seq);
+    m.done = read_ranges(f.next());
+    return m;
+  }
+
+  finish read_finish(fields& f) {
+    finish m;
+    f.need(3);
+    m.source = read_source(f.next());
+    m.epoch = f.next().uint(limits::seq);
+    m.total = f.next().uint(limits::seq);
+    return m;
+  }
+
+  progress read_progress(fields& f) {
+    progress m;
+    f.need(6);
+    m.source = read_source(f.next());
+    m.seq = read_seq(f.next());
+    m.attempt = read_u32(f.next());
+    m.done = f.next().uint(limits::seq);
+    m.total = f.next().uint(limits::seq);
+    m.text = read_text(f.next());
+    return m;
+  }
+
+  bye read_bye(fields& f) {
+    f.need(1);
+    // Whatever other reasons there may be one day: it has left.
+    const auto reason = f.next().uint(UINT64_MAX);
+    return {reason == 1 ? bye_reason::finished : bye_reason::leaving};
+  }
+
+  error_message read_error(fields& f) {
+    error_message m;
+    f.need(2);
+    // Not only those we know: the text says it, and what to do is the same for all of them.
+    m.code = static_cast<wire_error>(f.next().uint(255));
+    m.text = read_text(f.next());
+    return m;
+  }
+
+  msgpack_reader in_;
+  blob body_;
+  std::size_t body_taken_ = 0;
+  bool other_version_ = false;
+};
+
+}  // namespace
+
+std::variant<message, reject> decode(std::string_view header, blob body) {
+  if (header.size() > limits::header_bytes) return reject::header_too_long;
+  return message_reader(header, std::move(body)).read();
+}
+
+}  // namespace weir::proto

@@ -1,0 +1,357 @@
+#include "proto/limits.hpp"
+#include "proto/utf8.hpp"
+#include "proto/wire.hpp"
+#include "proto/wire_names.hpp"
+
+#include <msgpack/pack.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+namespace weir::proto {
+namespace {
+
+namespace key = wire::key;
+
+/// What msgpack::packer writes into. Bytes are copied to a place that is there already: a
+/// string's own append() costs more than packing a length does.
+class growing_string {
+ public:
+  explicit growing_string(std::size_t expected) : bytes_(expected, '\0') {}
+  void write(const char* data, std::size_t size) {
+    if (bytes_.size() - used_ < size) bytes_.resize(2 * bytes_.size() + size);
+    std::memcpy(bytes_.data() + used_, data, size);
+    used_ += size;
+  }
+  [[nodiscard]] std::string take() {
+    bytes_.resize(used_);
+    return std::move(bytes_);
+  }
+
+ private:
+  std::string bytes_;
+  std::size_t used_ = 0;
+};
+
+std::string_view tail(std::string_view bytes, std::size_t max) {
+  return bytes.size() <= max ? bytes : bytes.substr(bytes.size() - max);
+}
+
+bool known(double seconds) { return std::isfinite(seconds) && seconds > 0; }
+
+/// The payloads of all runs in one blob: copied only if they do not adjoin already.
+template <class Runs>
+blob joined(const Runs& runs) {
+  blob whole;
+  std::size_t bytes = 0;
+  bool adjoin = true;
+  for (const auto& run : runs) {
+    const blob& part = run.payloads.body();
+    if (part.bytes.empty()) continue;
+    bytes += part.size();
+    if (whole.bytes.empty()) {
+      whole = part;
+      continue;
+    }
+    adjoin = adjoin && part.owner == whole.owner &&
+             part.bytes.data() == whole.bytes.data() + whole.size();
+    if (adjoin) whole.bytes = {whole.bytes.data(), bytes};
+  }
+  if (adjoin) return whole;
+  std::string copy;
+  copy.reserve(bytes);
+  for (const auto& run : runs) copy += run.payloads.body().bytes;
+  return blob::from(std::move(copy));
+}
+
+/// A guess of a batch's header: nothing grows if it is right, nothing breaks if it is not.
+template <class Runs>
+std::size_t expected_size(const Runs& runs) {
+  std::size_t bytes = 32;
+  for (const auto& run : runs) {
+    bytes += 32;
+    if (!run.payloads.uniform()) bytes += std::size_t{3} * run.payloads.size();
+  }
+  return bytes;
+}
+
+class message_writer {
+ public:
+  explicit message_writer(std::size_t expected = 64) : bytes_(expected), out_(bytes_) {}
+  [[nodiscard]] std::string take() { return bytes_.take(); }
+
+  void begin(wire::kind kind, std::uint32_t fields_after) {
+    out_.pack_array(fields_after + 1);
+    uint(static_cast<std::uint64_t>(kind));
+  }
+
+  void write(const hello& m) {
+    begin(wire::kind::hello, 5);
+    uint(m.version);
+    names(m.self);
+    more(m.self);
+  }
+
+  void write(const welcome& m) {
+    begin(wire::kind::welcome, 6);
+    uint(m.version);
+    names(m.self);
+    uint(m.heartbeat_ms);
+    more(m.self);
+  }
+
+  void write(const task_batch& m) {
+    begin(wire::kind::task, 2);
+    source(m.source);
+    out_.pack_array(static_cast<std::uint32_t>(m.runs.size()));
+    for (const auto& run : m.runs) {
+      const bool limited = run.time_limit_ms != 0;
+      out_.pack_array(limited ? 5 : 4);
+      run_head(run);
+      if (!limited) continue;
+      out_.pack_map(1);
+      str(key::time_limit);
+      uint(run.time_limit_ms);
+    }
+  }
+
+  void write(const result_batch& m) {
+    begin(wire::kind::result, 2);
+    source(m.source);
+    out_.pack_array(static_cast<std::uint32_t>(m.runs.size()));
+    std::size_t room = limits::details_bytes;
+    for (const auto& run : m.runs) {
+      const bool detailed = !run.details.empty() && run.details.size() == run.payloads.size();
+      out_.pack_array(detailed ? 6 : 5);
+      run_head(run);
+      uint(static_cast<std::uint64_t>(run.code));
+      if (!detailed) continue;
+      out_.pack_array(run.payloads.size());
+      for (const auto& d : run.details) details(d, room);
+    }
+  }
+
+  void write(const window& m) {
+    begin(wire::kind::window, m.resync ? 3 : 2);
+    figure(m.items);
+    figure(m.bytes);
+    if (!m.resync) return;
+    out_.pack_array(static_cast<std::uint32_t>(m.holding.size()));
+    for (const auto& held : m.holding) {
+      out_.pack_array(2);
+      source(held.source);
+      ranges(held.ranges);
+    }
+  }
+
+  void write(const cancel& m) {
+    begin(wire::kind::cancel, 3);
+    source(m.source);
+    ranges(m.ranges);
+    uint(static_cast<std::uint64_t>(m.mode));
+  }
+
+  void write(const release& m) { set(wire::kind::release, m); }
+  void write(const committed& m) { set(wire::kind::committed, m); }
+  void write(const register_source& m) { state(wire::kind::register_source, m); }
+  void write(const registered& m) { state(wire::kind::registered, m); }
+  void write(const ack& m) { state(wire::kind::ack, m); }
+
+  void write(const resend& m) {
+    begin(wire::kind::resend, 1);
+    source(m.source);
+  }
+
+  void write(const finish& m) {
+    begin(wire::kind::finish, 3);
+    source(m.source);
+    uint(m.epoch);
+    uint(m.total);
+  }
+
+  void write(const progress& m) {
+    begin(wire::kind::progress, 6);
+    source(m.source);
+    uint(m.seq);
+    uint(m.attempt);
+    figure(m.done);
+    figure(m.total);
+    text(m.text);
+  }
+
+  void write(const alive&) { begin(wire::kind::alive, 0); }
+
+  void write(const bye& m) {
+    begin(wire::kind::bye, 1);
+    uint(static_cast<std::uint64_t>(m.reason));
+  }
+
+  void write(const error_message& m) {
+    begin(wire::kind::error, 2);
+    uint(static_cast<std::uint64_t>(m.code));
+    text(m.text);
+  }
+
+ private:
+  void uint(std::uint64_t value) { out_.pack_uint64(value); }
+  /// A figure that its owner may mean as "no limit".
+  void figure(std::uint64_t value) { uint(std::min(value, limits::seq)); }
+  void str(std::string_view value) {
+    out_.pack_str(static_cast<std::uint32_t>(value.size()));
+    out_.pack_str_body(value.data(), static_cast<std::uint32_t>(value.size()));
+  }
+  void text(std::string_view value) {
+    if (value.size() <= limits::text_bytes && valid_utf8_prefix(value) == value.size())
+      str(value);
+    else
+      str(to_utf8(value, limits::text_bytes));
+  }
+  void bin(std::string_view value) {
+    out_.pack_bin(static_cast<std::uint32_t>(value.size()));
+    out_.pack_bin_body(value.data(), static_cast<std::uint32_t>(value.size()));
+  }
+  void entry(std::string_view name, std::string_view value) {
+    str(name);
+    text(value);
+  }
+  void entry(std::string_view name, std::uint64_t value) {
+    str(name);
+    uint(value);
+  }
+  void entry(std::string_view name, double value) {
+    str(name);
+    out_.pack_double(value);
+  }
+  void source(const source_id& id) {
+    bin({reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()});
+  }
+  void ranges(const seq_ranges& all) {
+    out_.pack_array(static_cast<std::uint32_t>(2 * all.size()));
+    for (const auto& range : all) {
+      uint(range.first);
+      uint(range.last);
+    }
+  }
+
+  void names(const introduction& self) {
+    str(wire::roles[static_cast<std::size_t>(self.role)]);
+    text(self.name);
+    char id[8];
+    for (int i = 0; i < 8; ++i)
+      id[i] = static_cast<char>(static_cast<std::uint64_t>(self.session) >> (56 - 8 * i));
+    bin({id, sizeof id});
+  }
+
+  void more(const introduction& self) {
+    out_.pack_map(std::uint32_t{!self.host.empty()} + std::uint32_t{self.slots != 0} +
+                  std::uint32_t{!self.results_to.empty()} +
+                  std::uint32_t{self.max_payload != 0});
+    if (!self.host.empty()) entry(key::host, self.host);
+    if (self.slots != 0) entry(key::slots, std::uint64_t{self.slots});
+    if (!self.results_to.empty()) entry(key::results_to, self.results_to);
+    if (self.max_payload != 0) entry(key::max_payload, std::min(self.max_payload, limits::seq));
+  }
+
+  template <class Run>
+  void run_head(const Run& run) {
+    const auto count = run.payloads.size();
+    uint(run.first);
+    uint(run.attempt);
+    uint(count);
+    // A slice of one has one length, whatever it was cut from.
+    if (run.payloads.uniform() || count == 1) {
+      uint(count == 0 ? 0 : run.payloads.length(0));
+      return;
+    }
+    out_.pack_array(count);
+    for (std::uint32_t i = 0; i < count; ++i) out_.pack_uint32(run.payloads.length(i));
+  }
+
+  /// `room`: what this message's details may still come to.
+  void details(const outcome_details& d, std::size_t& room) {
+    const auto size = encoded_size(d);
+    const bool whole = size <= room;
+    if (whole) room -= size;
+    const bool with_message = whole && !d.message.empty();
+    const bool with_host = whole && !d.host.empty();
+    const bool with_stderr = whole && !d.stderr_tail.empty();
+    const bool with_exit = whole && d.exit_code >= 0;
+    const bool with_signal = whole && d.signal > 0;
+    const bool with_start = whole && known(d.started);
+    const bool with_runtime = whole && known(d.runtime);
+    out_.pack_map(std::uint32_t{with_message} + with_host + with_stderr + with_exit +
+                  with_signal + with_start + with_runtime + !d.retryable);
+    if (with_message) entry(key::message, d.message);
+    if (with_host) entry(key::host, d.host);
+    if (with_stderr) {
+      str(key::stderr_tail);
+      bin(tail(d.stderr_tail, limits::stderr_bytes));
+    }
+    if (with_exit) entry(key::exit_code, static_cast<std::uint64_t>(d.exit_code));
+    if (with_signal) entry(key::signal, static_cast<std::uint64_t>(d.signal));
+    if (with_start) entry(key::started, d.started);
+    if (with_runtime) entry(key::runtime, d.runtime);
+    if (!d.retryable) {
+      str(key::final_attempt);
+      out_.pack_true();
+    }
+  }
+
+  template <class Message>
+  void set(wire::kind kind, const Message& m) {
+    begin(kind, 2);
+    source(m.source);
+    ranges(m.ranges);
+  }
+
+  template <class Message>
+  void state(wire::kind kind, const Message& m) {
+    begin(kind, 4);
+    source(m.source);
+    uint(m.epoch);
+    uint(m.low);
+    ranges(m.done);
+  }
+
+  growing_string bytes_;
+  msgpack::packer<growing_string> out_;
+};
+
+template <class Message>
+frames encoded(const Message& m) {
+  message_writer writer;
+  writer.write(m);
+  return {writer.take(), {}};
+}
+
+template <class Batch>
+frames encoded_batch(const Batch& m) {
+  message_writer writer(expected_size(m.runs));
+  writer.write(m);
+  return {writer.take(), joined(m.runs)};
+}
+
+frames encoded(const task_batch& m) { return encoded_batch(m); }
+frames encoded(const result_batch& m) { return encoded_batch(m); }
+
+}  // namespace
+
+std::size_t encoded_size(const outcome_details& details) noexcept {
+  // A key, its value's type and length: nine bytes or fewer for each of the texts. The rest,
+  // all present, takes 1 for the map, 10 + 9 for exit and signal, 12 + 13 for the times, and 7.
+  constexpr std::size_t figures = 1 + 10 + 9 + 12 + 13 + 7;
+  const auto text = [](const std::string& value, std::size_t max) {
+    return value.empty() ? 0 : 9 + std::min(value.size(), max);
+  };
+  return figures + text(details.message, limits::text_bytes) +
+         text(details.host, limits::text_bytes) +
+         text(details.stderr_tail, limits::stderr_bytes);
+}
+
+frames encode(const message& m) {
+  return std::visit([](const auto& one) { return encoded(one); }, m);
+}
+
+}  // namespace weir::proto
