@@ -1,7 +1,8 @@
 // The link protocol's messages as values. docs/protocol.md says what each is for.
 //
-// To change one: change docs/protocol.md, its golden frames and wire.cpp together; new fields go
-// to the end of an array or into a map, and are optional for the reader (see "Growth" there).
+// To change one: change docs/protocol.md, its golden frames and wire.cpp together; new fields
+// go to the end of an array or into a map, and are optional for the reader (see "Growth"
+// there).
 #pragma once
 
 #include "proto/pack.hpp"
@@ -39,12 +40,16 @@ struct introduction {
   std::string host;
   /// Worker: how many tasks it runs at a time. 0 from the others.
   std::uint32_t slots = 0;
-  /// Ventilator: where results go, as an endpoint; empty means back to the ventilator.
+  /// Ventilator: where results go, as an endpoint; empty: back to the ventilator; any_sink: to
+  /// whatever sink is connected to the worker.
   std::string results_to;
   /// The largest payload it accepts, in bytes.
   std::uint64_t max_payload = 0;
   [[nodiscard]] bool operator==(const introduction&) const = default;
 };
+
+/// In `results_to`: any sink that is connected to the worker, wherever it is.
+inline constexpr std::string_view any_sink = "any";
 
 struct hello {
   std::uint64_t version = 0;
@@ -195,12 +200,12 @@ struct bye {
 
 /// docs/protocol.md, "Errors": the same numbers.
 enum class wire_error : std::uint8_t {
-  say_hello = 1,   ///< no session on this connection: say HELLO
-  version = 2,     ///< another protocol version
-  malformed = 3,   ///< a frame that cannot be read
-  role = 4,        ///< this node has no use for that role
-  fenced = 5,      ///< a newer incarnation of the source has registered
-  too_many = 6,    ///< a limit on peers or sources is reached
+  say_hello = 1,  ///< no session on this connection: say HELLO
+  version = 2,    ///< another protocol version
+  malformed = 3,  ///< a frame that cannot be read
+  role = 4,       ///< this node has no use for that role
+  fenced = 5,     ///< a newer incarnation of the source has registered
+  too_many = 6,   ///< a limit on peers or sources is reached
 };
 
 struct error_message {

@@ -1,17 +1,19 @@
 #include "proto/pack.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
 namespace weir::proto {
 
 pack::pack(blob body, std::uint32_t count, std::uint32_t length)
-    : body_(std::move(body)), count_(count), length_(length) {
+    : body_(std::move(body)), retained_(body_.size()), count_(count), length_(length) {
   assert(body_.size() == std::size_t{count} * length);
 }
 
 pack::pack(blob body, std::vector<std::uint32_t> offsets)
     : body_(std::move(body)),
+      retained_(body_.size()),
       count_(static_cast<std::uint32_t>(offsets.size() - 1)),
       offsets_(std::make_shared<const std::vector<std::uint32_t>>(std::move(offsets))) {
   assert(body_.size() == offsets_->back());
@@ -39,6 +41,14 @@ pack pack::slice(std::uint32_t first, std::uint32_t count) const {
   cut.first_ = first_ + first;
   cut.body_ = body_.part(o[first] - o[0], o[first + count] - o[first]);
   return cut;
+}
+
+std::uint32_t pack::count_within(std::size_t most) const {
+  if (bytes() <= most) return count_;
+  if (!offsets_) return static_cast<std::uint32_t>(most / length_);
+  const auto begin = offsets_->begin() + first_;
+  const auto past = std::upper_bound(begin + 1, begin + 1 + count_, *begin + most);
+  return static_cast<std::uint32_t>(past - begin - 1);
 }
 
 pack pack::compacted() const {

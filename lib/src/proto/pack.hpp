@@ -37,11 +37,16 @@ class pack {
   }
   /// Payloads [first, first + count). Requires them to exist.
   [[nodiscard]] pack slice(std::uint32_t first, std::uint32_t count) const;
+  /// How many payloads from the front fit into `most` bytes.
+  [[nodiscard]] std::uint32_t count_within(std::size_t most) const;
+  /// Bytes of memory that this pack keeps alive: those of the pack it was cut from.
+  [[nodiscard]] std::size_t retained() const { return retained_; }
   /// The same payloads in memory of their own, so that the blob they were cut from can go.
   [[nodiscard]] pack compacted() const;
 
  private:
   blob body_;
+  std::size_t retained_ = 0;
   std::uint32_t count_ = 0;
   std::uint32_t length_ = 0;  // of each payload, when offsets_ is null
   std::uint32_t first_ = 0;   // this slice's first index in offsets_

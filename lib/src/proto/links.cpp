@@ -1,0 +1,301 @@
+#include "proto/links.hpp"
+
+#include "proto/limits.hpp"
+
+#include <weir/version.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace weir::proto {
+namespace {
+constexpr duration first_hello_interval = std::chrono::milliseconds(250);
+/// A peer is gone after this many heartbeats of silence: DESIGN section 4, and what NATS and
+/// the ZeroMQ guide settle on. Fewer would take a loaded machine's scheduling for death.
+constexpr int patience = 5;
+}  // namespace
+
+links::links(options opts, time_point now) : options_(std::move(opts)), last_tick_(now) {}
+
+bool links::accepts(role r) const {
+  return std::find(options_.accepts.begin(), options_.accepts.end(), r) !=
+         options_.accepts.end();
+}
+
+void links::greet(peer_id peer, connection& c, time_point now, outbox& out) {
+  out.send(peer, hello{wire_version, options_.self});
+  c.next_hello = now + c.hello_interval;
+  c.hello_interval = std::min(c.hello_interval * 2, options_.heartbeat);
+}
+
+void links::start_greeting(peer_id peer, connection& c, time_point now, outbox& out) {
+  c.greeting = true;
+  c.hello_interval = std::min(first_hello_interval, options_.heartbeat);
+  greet(peer, c, now, out);
+}
+
+void links::open(peer_id peer, time_point now, outbox& out) {
+  connection& c = connections_[peer];
+  c.ours = true;
+  start_greeting(peer, c, now, out);
+}
+
+void links::up(peer_id peer, time_point now, outbox& out) {
+  const auto it = connections_.find(peer);
+  if (it == connections_.end() || !it->second.ours) return;
+  start_greeting(peer, it->second, now, out);
+}
+
+void links::down(peer_id peer, time_point now) {
+  const auto it = connections_.find(peer);
+  if (it == connections_.end()) return;
+  if (it->second.joined) {
+    session& s = sessions_.at(it->second.session);
+    if (s.via == peer && s.connected) {
+      s.connected = false;
+      s.down_since = now;
+    }
+  }
+  // A bound socket never sees this number again; an opened one reconnects under the same.
+  if (!it->second.ours) connections_.erase(it);
+}
+
+void links::refuse(peer_id peer, wire_error code, std::string text, outbox& out) {
+  out.send(peer, error_message{code, std::move(text)});
+  const auto it = connections_.find(peer);
+  if (it == connections_.end()) out.forgets.push_back(peer);
+}
+
+std::optional<session_id> links::receive(peer_id peer, const message& m, time_point now,
+                                         outbox& out, std::vector<event>& events) {
+  if (const auto* h = std::get_if<hello>(&m)) {
+    on_hello(peer, *h, now, out, events);
+    return std::nullopt;
+  }
+  if (const auto* w = std::get_if<welcome>(&m)) {
+    on_welcome(peer, *w, now, out, events);
+    return std::nullopt;
+  }
+  if (const auto* e = std::get_if<error_message>(&m)) {
+    on_error(peer, *e, now, out, events);
+    return std::nullopt;
+  }
+  const auto it = connections_.find(peer);
+  if (it == connections_.end() || !it->second.joined) {
+    // We may be the ones who forgot: the other end says HELLO again with its old session. One
+    // that we opened gets a HELLO from us anyway.
+    if (it == connections_.end() || !it->second.ours)
+      refuse(peer, wire_error::say_hello, "no session on this connection: say HELLO", out);
+    return std::nullopt;
+  }
+  session& s = sessions_.at(it->second.session);
+  s.last_heard = now;
+  if (std::holds_alternative<alive>(m)) return std::nullopt;
+  return it->second.session;
+}
+
+void links::on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
+                     std::vector<event>& events) {
+  if (h.version != wire_version)
+    return refuse(peer, wire_error::version,
+                  "this node speaks protocol version " + std::to_string(wire_version) +
+                      ", you sent " + std::to_string(h.version),
+                  out);
+  if (!accepts(h.self.role))
+    return refuse(peer, wire_error::role,
+                  "a " + std::string(to_string(options_.self.role)) + " has no use for a " +
+                      std::string(to_string(h.self.role)) + " here: check the endpoint",
+                  out);
+  const auto known = sessions_.find(h.self.session);
+  if (known == sessions_.end() && sessions_.size() >= limits::peers)
+    return refuse(peer, wire_error::too_many,
+                  "this node serves " + std::to_string(limits::peers) + " peers already", out);
+  connection& c = connections_[peer];
+  // Answered even if it is a repetition: the first WELCOME may be on its way, or lost.
+  out.send(peer,
+           welcome{wire_version, options_.self,
+                   static_cast<std::uint32_t>(
+                       std::chrono::duration_cast<std::chrono::milliseconds>(options_.heartbeat)
+                           .count())});
+  if (c.joined && c.session == h.self.session) {
+    sessions_.at(c.session).last_heard = now;
+    return;
+  }
+  join(peer, h.self, options_.heartbeat, now, out, events);
+}
+
+void links::on_welcome(peer_id peer, const welcome& w, time_point now, outbox& out,
+                       std::vector<event>& events) {
+  const auto it = connections_.find(peer);
+  if (it == connections_.end() || !it->second.ours) return;
+  connection& c = it->second;
+  if (!c.greeting && c.joined && c.session == w.self.session) return;  // a repetition
+  if (w.version != wire_version || !accepts(w.self.role)) {
+    c.greeting = false;
+    events.push_back(
+        {change::refused,
+         {},
+         w.self,
+         w.version != wire_version
+             ? "it speaks protocol version " + std::to_string(w.version) + ", this node " +
+                   std::to_string(wire_version)
+             : "it is a " + std::string(to_string(w.self.role)) + ": check the endpoint"});
+    return;
+  }
+  c.greeting = false;
+  const auto beat = std::max<duration>(std::chrono::milliseconds(w.heartbeat_ms),
+                                       std::chrono::milliseconds(10));
+  join(peer, w.self, beat, now, out, events);
+}
+
+void links::join(peer_id peer, const introduction& who, duration heartbeat, time_point now,
+                 outbox& out, std::vector<event>& events) {
+  connection& c = connections_[peer];
+  if (c.session != session_id{} && c.session != who.session) {
+    // The same endpoint, another incarnation: nothing of the old one will ever come, whether it
+    // was given up already or not.
+    const auto old = sessions_.find(c.session);
+    const bool here = old != sessions_.end() && old->second.via == peer;
+    if (here || old == sessions_.end())
+      events.push_back({change::restarted, c.session, here ? old->second.info : who, {}});
+    if (here) sessions_.erase(old);
+  }
+  const auto known = sessions_.find(who.session);
+  if (known != sessions_.end() && known->second.via != peer) {
+    // It came back under a new number before we noticed that the old one is closed.
+    const auto old = connections_.find(known->second.via);
+    if (old != connections_.end()) {
+      if (old->second.ours) {
+        old->second.joined = false;
+      } else {
+        out.forgets.push_back(old->first);
+        connections_.erase(old);
+      }
+    }
+  }
+  c.joined = true;
+  c.session = who.session;
+  sessions_[who.session] = session{who, peer, true, now, now, {}, heartbeat};
+  events.push_back({change::joined, who.session, who, {}});
+}
+
+void links::on_error(peer_id peer, const error_message& e, time_point now, outbox& out,
+                     std::vector<event>& events) {
+  const auto it = connections_.find(peer);
+  if (it == connections_.end() || !it->second.ours) return;
+  connection& c = it->second;
+  if (e.code == wire_error::say_hello) {
+    if (!c.greeting) start_greeting(peer, c, now, out);
+    return;
+  }
+  if (e.code == wire_error::malformed) return;  // counted by the sender's own tests, not fatal
+  c.greeting = false;
+  events.push_back({change::refused, c.joined ? c.session : session_id{}, {}, e.text});
+}
+
+void links::tick(time_point now, outbox& out, std::vector<event>& events) {
+  // Stopped (SIGSTOP, a suspended laptop) for longer than a heartbeat: the silence was ours.
+  if (now - last_tick_ > 2 * options_.heartbeat) {
+    for (auto& [id, s] : sessions_) {
+      s.last_heard = now;
+      if (!s.connected) s.down_since = now;
+    }
+  }
+  last_tick_ = now;
+  for (auto& [peer, c] : connections_)
+    if (c.greeting && now >= c.next_hello) greet(peer, c, now, out);
+  for (auto it = sessions_.begin(); it != sessions_.end();) {
+    session& s = it->second;
+    const bool closed = !s.connected && now - s.down_since >= s.heartbeat;
+    const bool silent = now - s.last_heard >= patience * s.heartbeat;
+    if (closed || silent) {
+      events.push_back({closed ? change::broken : change::expired, it->first, s.info, {}});
+      const auto c = connections_.find(s.via);
+      if (c != connections_.end()) {
+        c->second.joined = false;
+        if (c->second.ours && !c->second.greeting) start_greeting(s.via, c->second, now, out);
+      }
+      it = sessions_.erase(it);
+      continue;
+    }
+    if (s.connected && now - s.last_sent >= s.heartbeat) {
+      out.send(s.via, alive{});
+      s.last_sent = now;
+    }
+    ++it;
+  }
+}
+
+time_point links::next_deadline() const {
+  // Never later than a heartbeat from the last tick: that is how a pause of ours is noticed.
+  time_point next = last_tick_ + options_.heartbeat;
+  for (const auto& [peer, c] : connections_)
+    if (c.greeting) next = std::min(next, c.next_hello);
+  for (const auto& [id, s] : sessions_) {
+    next = std::min(next, s.last_heard + patience * s.heartbeat);
+    if (s.connected)
+      next = std::min(next, s.last_sent + s.heartbeat);
+    else
+      next = std::min(next, s.down_since + s.heartbeat);
+  }
+  return next;
+}
+
+void links::send(session_id to, message what, time_point now, outbox& out) {
+  const auto it = sessions_.find(to);
+  if (it == sessions_.end() || !it->second.connected) return;
+  it->second.last_sent = now;
+  out.send(it->second.via, std::move(what));
+}
+
+void links::drop(session_id who, time_point now, outbox& out) {
+  const auto it = sessions_.find(who);
+  if (it == sessions_.end()) return;
+  const peer_id via = it->second.via;
+  sessions_.erase(it);
+  const auto c = connections_.find(via);
+  if (c == connections_.end()) return;
+  if (c->second.ours) {
+    c->second.joined = false;
+    c->second.session = {};
+    c->second.greeting = true;
+    c->second.hello_interval = options_.heartbeat;
+    c->second.next_hello = now + options_.heartbeat;
+  } else {
+    connections_.erase(c);
+    out.forgets.push_back(via);
+  }
+}
+
+void links::close(peer_id peer, outbox& out) {
+  const auto c = connections_.find(peer);
+  if (c == connections_.end()) return;
+  if (c->second.joined) sessions_.erase(c->second.session);
+  connections_.erase(c);
+  out.forgets.push_back(peer);
+}
+
+const introduction* links::info(session_id who) const {
+  const auto it = sessions_.find(who);
+  return it == sessions_.end() ? nullptr : &it->second.info;
+}
+
+bool links::connected(session_id who) const {
+  const auto it = sessions_.find(who);
+  return it != sessions_.end() && it->second.connected;
+}
+
+std::optional<session_id> links::on(peer_id peer) const {
+  const auto it = connections_.find(peer);
+  if (it == connections_.end() || !it->second.joined) return std::nullopt;
+  return it->second.session;
+}
+
+std::vector<session_id> links::with_role(role r) const {
+  std::vector<session_id> found;
+  for (const auto& [id, s] : sessions_)
+    if (s.info.role == r) found.push_back(id);
+  return found;
+}
+
+}  // namespace weir::proto

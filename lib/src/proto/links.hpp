@@ -1,0 +1,118 @@
+// Who is at the other end: HELLO, WELCOME, ALIVE, and telling the dead from the silent.
+#pragma once
+
+#include "proto/message.hpp"
+#include "proto/outbox.hpp"
+#include "proto/time.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace weir::proto {
+
+/// All sessions of one node, over all its sockets.
+///
+/// A session outlives its connection: a peer that reconnects within one heartbeat is the same
+/// peer, has lost whatever was in the pipe, and is announced as joined again so that both ends
+/// compare what they hold. Silence for five heartbeats, or a closed connection for one, ends
+/// it.
+///
+/// Pure: time enters as `now` only. If the gaps between calls to tick() show that this node
+/// itself was stopped, everybody gets a fresh heartbeat of patience before being given up.
+class links {
+ public:
+  struct options {
+    introduction self;
+    duration heartbeat = std::chrono::seconds(1);
+    /// Roles that this node has a use for; others are refused with ERROR `role`.
+    std::vector<role> accepts;
+  };
+
+  enum class change : std::uint8_t {
+    joined,     ///< new, or back after a broken connection: compare what both ends hold
+    broken,     ///< its connection closed and it has not come back: treat it as dead
+    expired,    ///< silent for too long: treat it as dead
+    restarted,  ///< the same endpoint answers with another session: this one is dead for good
+    refused,    ///< the other end sent an ERROR that will not go away
+  };
+  struct event {
+    change what;
+    session_id who;
+    introduction info;
+    std::string text;
+  };
+
+  links(options opts, time_point now);
+
+  /// This node connects: greet until WELCOME.
+  void open(peer_id peer, time_point now, outbox& out);
+  /// The transport has (re-)established a connection that this node opened.
+  void up(peer_id peer, time_point now, outbox& out);
+  /// The transport says that this connection is closed.
+  void down(peer_id peer, time_point now);
+
+  /// Takes a message from the transport. Returns the session it belongs to if it is for the
+  /// role's own logic; otherwise it has been dealt with. Sessions that change are added to
+  /// `events`, before the message that revealed it is handed over.
+  [[nodiscard]] std::optional<session_id> receive(peer_id peer, const message& m,
+                                                  time_point now, outbox& out,
+                                                  std::vector<event>& events);
+  void tick(time_point now, outbox& out, std::vector<event>& events);
+  [[nodiscard]] time_point next_deadline() const;
+
+  /// Sends to a session; dropped if it is disconnected (it will join again and be resynced).
+  void send(session_id to, message what, time_point now, outbox& out);
+  /// Ends a session without an event, e.g. after BYE. A connection that this node opened goes
+  /// on greeting, so that the next peer at that endpoint is found.
+  void drop(session_id who, time_point now, outbox& out);
+  /// Stops greeting and forgets a connection altogether.
+  void close(peer_id peer, outbox& out);
+
+  [[nodiscard]] const introduction* info(session_id who) const;
+  [[nodiscard]] bool connected(session_id who) const;
+  /// The session on a connection, if it has joined.
+  [[nodiscard]] std::optional<session_id> on(peer_id peer) const;
+  [[nodiscard]] std::vector<session_id> with_role(role r) const;
+  [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+  [[nodiscard]] introduction& self() { return options_.self; }
+
+ private:
+  struct connection {
+    bool ours = false;      // this node opened it
+    bool greeting = false;  // HELLO until WELCOME
+    session_id session{};   // the last one that joined here
+    bool joined = false;
+    time_point next_hello;
+    duration hello_interval{};
+  };
+  struct session {
+    introduction info;
+    peer_id via{};
+    bool connected = true;
+    time_point last_heard, last_sent, down_since;
+    duration heartbeat{};
+  };
+
+  void greet(peer_id peer, connection& c, time_point now, outbox& out);
+  void start_greeting(peer_id peer, connection& c, time_point now, outbox& out);
+  void on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
+                std::vector<event>& events);
+  void on_welcome(peer_id peer, const welcome& w, time_point now, outbox& out,
+                  std::vector<event>& events);
+  void on_error(peer_id peer, const error_message& e, time_point now, outbox& out,
+                std::vector<event>& events);
+  void join(peer_id peer, const introduction& who, duration heartbeat, time_point now,
+            outbox& out, std::vector<event>& events);
+  void refuse(peer_id peer, wire_error code, std::string text, outbox& out);
+  [[nodiscard]] bool accepts(role r) const;
+
+  options options_;
+  std::map<peer_id, connection> connections_;
+  std::map<session_id, session> sessions_;
+  time_point last_tick_;
+};
+
+}  // namespace weir::proto

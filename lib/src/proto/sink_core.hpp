@@ -1,0 +1,106 @@
+// What a sink does with results, apart from talking: deduplicate, commit, acknowledge.
+#pragma once
+
+#include "proto/outbox.hpp"
+#include "proto/run_map.hpp"
+#include "proto/seq_set.hpp"
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace weir::proto {
+
+/// One of these is in every sink, and in every ventilator that collects its own results.
+///
+///     RECEIVED -> duplicate? -> dropped, COMMITTED again
+///              -> STAGED -> committed (on_committed) -> ACK to the ventilator, COMMITTED to
+///              the
+///                                                       worker
+///
+/// Delivery   A task is handed to `commits` once in the life of this object, and acknowledged
+/// only
+///            after on_committed(). The first outcome to arrive wins, whichever attempt it is
+///            of.
+/// Memory     Proportional to what is staged, plus one map entry per gap in each source's
+///            sequence.
+class sink_core {
+ public:
+  struct counts {
+    std::uint64_t committed = 0;     ///< tasks, failed ones included
+    std::uint64_t failed = 0;        ///< of which with another status than OK
+    std::uint64_t duplicates = 0;    ///< results dropped because the task was done already
+    std::uint64_t unregistered = 0;  ///< results dropped because nobody knows their source
+    std::uint64_t staged = 0;        ///< received and not committed yet
+    std::uint64_t staged_bytes = 0;
+  };
+
+  enum class registration { accepted, fenced, too_many };
+  /// A ventilator makes its source known, or says again what it knows to be done.
+  registration add(const register_source& r, session_id owner);
+  /// What is committed of it, in messages within the limits; the first is a REGISTERED.
+  [[nodiscard]] std::vector<message> what_is_done(const source_id& id) const;
+  /// Workers whose results for this source were dropped before it was known.
+  [[nodiscard]] std::vector<session_id> take_waiting(const source_id& id);
+
+  /// Results from a worker, or outcomes given up from a ventilator. New ones go to out.commits.
+  void on_results(session_id from, result_batch batch, outbox& out);
+  /// The commit of these tasks is done: they may be acknowledged.
+  void on_committed(const source_id& id, seq_range range);
+  void on_finish(const finish& f);
+  /// The owner is finished with its source: forget it.
+  void remove(const source_id& id);
+
+  struct reply {
+    session_id to;
+    message what;
+  };
+  /// ACKs and COMMITTEDs for everything that happened since the last call.
+  [[nodiscard]] std::vector<reply> take_replies();
+
+  /// All tasks of the source are committed, as done or as failed.
+  [[nodiscard]] bool complete(const source_id& id) const;
+  struct standing {
+    source_id id;
+    session_id owner{};
+    std::uint64_t committed = 0;
+    std::uint64_t highest = 0;
+    std::uint64_t total = 0;
+    bool total_known = false;
+  };
+  [[nodiscard]] std::vector<standing> sources() const;
+  [[nodiscard]] const counts& stats() const { return counts_; }
+
+ private:
+  struct staged_run {
+    std::uint64_t n = 0;
+    std::uint64_t bytes = 0;  // of the whole run, shared out evenly when it is cut
+    session_id from{};
+    [[nodiscard]] std::uint64_t size() const { return n; }
+    [[nodiscard]] staged_run slice(std::uint64_t, std::uint64_t part) const {
+      return {part, bytes * part / n, from};
+    }
+    void settle() {}
+  };
+  struct source {
+    session_id owner{};
+    std::uint64_t epoch = 0;
+    seq_set done;
+    std::uint64_t done_count = 0;
+    run_map<staged_run> staged;
+    std::uint64_t total = 0;
+    bool total_known = false;
+    seq_ranges to_ack;  // committed since the last ACK
+    bool owes_ack = false;
+    std::vector<std::pair<session_id, seq_range>> second_senders;  // of what is still staged
+  };
+
+  void note(session_id to, const source_id& id, seq_range range);
+
+  std::map<source_id, source> sources_;
+  std::map<source_id, std::vector<session_id>> waiting_;
+  std::map<std::pair<session_id, source_id>, seq_ranges> to_note_;  // COMMITTED to send
+  counts counts_;
+};
+
+}  // namespace weir::proto

@@ -1,0 +1,77 @@
+// The sink's protocol: who may deliver, what is acknowledged, and when it is complete.
+#pragma once
+
+#include "proto/links.hpp"
+#include "proto/outbox.hpp"
+#include "proto/sink_core.hpp"
+#include "proto/time.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace weir::proto {
+
+/// Collects the results of any number of ventilators' workers, commits each task once, and
+/// alone acknowledges. Complete when every ventilator that registered has finished, and all its
+/// tasks are committed.
+///
+/// Pure: see links. Call tick() after each round of messages.
+class sink_state {
+ public:
+  struct counts : sink_core::counts {
+    std::uint64_t sources = 0;   ///< registered and not finished
+    std::uint64_t finished = 0;  ///< sources that completed
+    std::uint64_t workers = 0;
+    std::uint64_t total = 0;  ///< tasks of all sources whose total is known
+    bool all_totals_known = false;
+  };
+
+  sink_state(links::options who, time_point now);
+
+  void link_opened(peer_id peer, time_point now, outbox& out) { links_.open(peer, now, out); }
+  void link_up(peer_id peer, time_point now, outbox& out) { links_.up(peer, now, out); }
+  void link_down(peer_id peer, time_point now) { links_.down(peer, now); }
+  void on_message(peer_id peer, message m, time_point now, outbox& out);
+  void on_committed(const source_id& id, seq_range range) { core_.on_committed(id, range); }
+  void tick(time_point now, outbox& out);
+  [[nodiscard]] time_point next_deadline() const { return links_.next_deadline(); }
+
+  /// At least one source has come, and all that came have finished and said BYE.
+  [[nodiscard]] bool complete() const {
+    return finished_ > 0 && lost_.empty() && open_.empty();
+  }
+  /// No source is registered or lost: nothing is under way.
+  [[nodiscard]] bool idle() const { return lost_.empty() && open_.empty(); }
+  /// Sources whose ventilator is gone before they were complete. It may come back.
+  struct lost_source {
+    std::string ventilator;
+    std::uint64_t committed = 0;
+    std::uint64_t total = 0;
+    bool total_known = false;
+  };
+  [[nodiscard]] std::vector<lost_source> lost() const;
+  /// Sources whose ventilator said BYE before all was committed: it gave up.
+  [[nodiscard]] std::uint64_t abandoned() const { return abandoned_; }
+  void say_bye(time_point now, outbox& out);
+  [[nodiscard]] counts stats() const;
+  [[nodiscard]] const std::string& fatal() const { return fatal_; }
+
+ private:
+  void on_events(std::vector<links::event>& events, outbox& out);
+  void on_register(session_id from, const register_source& r, time_point now, outbox& out);
+  void on_bye(session_id from, time_point now, outbox& out);
+
+  links links_;
+  sink_core core_;
+  std::map<source_id, std::string> open_;  // registered: ventilator's name
+  std::map<source_id, std::string> lost_;
+  std::map<session_id, std::vector<source_id>> owned_;
+  std::uint64_t finished_ = 0;
+  std::uint64_t finished_tasks_ = 0;
+  std::uint64_t abandoned_ = 0;
+  std::string fatal_;
+};
+
+}  // namespace weir::proto
