@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Tests of scripts/bench that need none of weir's programs."""
+
+import sys
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from driver import report, workloads  # noqa: E402
+from driver.fairness import longest_idle, read_log  # noqa: E402
+from driver.programs import Failed, Missing, Run, Tools  # noqa: E402
+
+
+class IdleBesideWaitingTasks(unittest.TestCase):
+    def test_workers_that_are_busy_throughout_are_never_idle(self):
+        self.assertEqual(longest_idle([[(0, 5), (5, 10)], [(0, 10)]]), 0)
+
+    def test_a_gap_between_two_tasks_counts_whole(self):
+        self.assertEqual(longest_idle([[(0, 5), (12, 20)], [(0, 20)]]), 7)
+
+    def test_idle_at_the_end_counts_only_while_others_still_start_tasks(self):
+        self.assertEqual(longest_idle([[(0, 5)], [(0, 100)]]), 0)
+        self.assertEqual(longest_idle([[(0, 5)], [(0, 100), (100, 101)]]), 95)
+
+    def test_a_worker_that_starts_late_was_idle_until_then(self):
+        self.assertEqual(longest_idle([[(0, 50)], [(40, 50)]]), 40)
+
+    def test_logs_need_not_be_in_order(self):
+        self.assertEqual(read_log("7 9\n1 3\n"), [(1, 3), (7, 9)])
+
+
+class Verdicts(unittest.TestCase):
+    def judge(self, measured, against, **bar):
+        row = workloads.Row("row", "x", "weir", "figure", "raw", **bar)
+        taken = {
+            name: {"runs": [{"figure": value} for value in values], "problem": None}
+            for name, values in (("weir", measured), ("raw", against))
+        }
+        return report.judge(row, taken)
+
+    def test_a_bar_is_met_at_the_limit_and_not_below(self):
+        self.assertEqual(self.judge([5], [10], at_least=0.5).verdict, "met")
+        self.assertEqual(self.judge([4.9], [10], at_least=0.5).verdict, "NOT MET")
+        self.assertEqual(self.judge([12.5], [10], at_most=1.25).verdict, "met")
+        self.assertEqual(self.judge([12.6], [10], at_most=1.25).verdict, "NOT MET")
+
+    def test_one_wild_run_does_not_move_the_median(self):
+        self.assertEqual(self.judge([1, 10, 10], [10, 10, 99], at_least=1).ratio, 1)
+
+    def test_a_failed_run_is_reported_as_failed(self):
+        row = workloads.Row("row", "x", "weir", "figure", at_most=1)
+        problem = {"kind": "FAILED", "text": "it broke"}
+        verdict = report.judge(row, {"weir": {"runs": [{"figure": 0}], "problem": problem}})
+        self.assertEqual((verdict.verdict, verdict.why), ("FAILED", "it broke"))
+
+    def test_every_row_names_measurements_that_exist(self):
+        names = {each.name for each in workloads.measurements(quick=False)}
+        for row in workloads.ROWS:
+            self.assertLessEqual({row.measured, row.against} - {None}, names)
+
+
+class Programs(unittest.TestCase):
+    def test_a_program_that_fails_is_named_with_what_it_said(self):
+        with Run(60) as run:
+            run.start("broken", ["/bin/sh", "-c", "echo no such thing >&2; exit 3"])
+            with self.assertRaisesRegex(Failed, "broken: exit status 3: no such thing"):
+                run.wait()
+
+    def test_a_program_that_hangs_is_ended_at_the_deadline(self):
+        with self.assertRaisesRegex(Failed, "hangs: not done after 0.1 s"):
+            with Run(0.1) as run:
+                hangs = run.start("hangs", ["/bin/sleep", "1000"])
+                run.wait()
+        self.assertFalse(hangs.running())
+
+    def test_a_missing_program_is_named(self):
+        with self.assertRaisesRegex(Missing, "weir_nothing"):
+            Tools("/").path("weir_nothing")
+
+
+if __name__ == "__main__":
+    unittest.main()
