@@ -1,5 +1,7 @@
 #include "proto/wire.hpp"
 
+#include "proto/wire_names.hpp"
+
 #include <array>
 
 namespace weir::proto {
@@ -12,5 +14,7 @@ constexpr std::array<std::string_view, 9> rejects{
 std::string_view to_string(reject why) noexcept {
   return rejects[static_cast<std::size_t>(why)];
 }
+
+std::string_view to_string(role r) noexcept { return wire::roles[static_cast<std::size_t>(r)]; }
 
 }  // namespace weir::proto
