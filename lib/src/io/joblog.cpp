@@ -1,0 +1,73 @@
+#include "io/joblog.hpp"
+
+#include "io/text.hpp"
+
+#include <sys/stat.h>
+
+#include <string_view>
+
+namespace weir::io {
+
+namespace {
+
+constexpr std::string_view header =
+    "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+
+output open_log(const std::string& file) {
+  return file.starts_with('+') ? output::to_file(file.substr(1), if_exists::append)
+                               : output::to_file(file, if_exists::overwrite);
+}
+
+bool has_content(int fd) {
+  struct stat about {};
+  return ::fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0;
+}
+
+// A host is whatever a worker calls itself: it must not add columns or lines.
+void append_host(std::string& out, std::string_view host) {
+  if (host.empty()) out += ':';
+  for (const char c : host) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+}
+
+int exit_value(status code, const outcome_details& details) {
+  return details.exit_code > 0 ? details.exit_code : static_cast<int>(code);
+}
+
+}  // namespace
+
+joblog::joblog(const std::string& file) : out_(open_log(file)) {
+  if (!has_content(out_.fd())) pending_ = header;
+}
+
+void joblog::write(const proto::result_run& run, const source_id& source) {
+  static const outcome_details none;
+  const std::string identity = to_string(source) + ':';
+  for (std::uint32_t i = 0; i < run.payloads.size(); ++i) {
+    const outcome_details& details = run.details.empty() ? none : run.details[i];
+    append_number(pending_, run.first + i);
+    pending_ += '\t';
+    append_host(pending_, details.host);
+    pending_ += '\t';
+    append_number(pending_, details.started, 3);
+    pending_ += '\t';
+    append_number(pending_, details.runtime, 3);
+    pending_ += "\t0\t";
+    append_number(pending_, run.payloads.length(i));
+    pending_ += '\t';
+    pending_ += std::to_string(exit_value(run.code, details));
+    pending_ += '\t';
+    pending_ += std::to_string(details.signal);
+    pending_ += '\t';
+    pending_ += identity;
+    append_number(pending_, run.first + i);
+    pending_ += '\n';
+  }
+}
+
+void joblog::flush() {
+  if (pending_.empty()) return;
+  out_.write(pending_);
+  pending_.clear();
+}
+
+}  // namespace weir::io

@@ -1,0 +1,39 @@
+// A line per task, as GNU parallel's --joblog writes it.
+#pragma once
+
+#include "io/output.hpp"
+#include "proto/message.hpp"
+
+#include <string>
+
+namespace weir::io {
+
+/// Nine columns with TABs between them, after a header line:
+///
+///   Seq Host Starttime JobRuntime Send Receive Exitval Signal Command
+///
+/// As in GNU parallel, the file is begun afresh, or appended to if it is written `+FILE`.
+/// Differences, as the sink does not see what a task was: Command holds the task's identity
+/// (source, ':', seq), Send is 0. Receive is the length of the output. Exitval is the command's
+/// exit code; without one, 0 for a task that succeeded, else the number of its status, which is
+/// never 0. Host is ':' where it is not known.
+///
+///   joblog log("+jobs.tsv");
+///   log.write(run, source);
+///   log.flush();
+///
+/// Threads    One at a time. flush() may block.
+/// Errors     Constructor: cannot_create. flush: as output::write.
+class joblog {
+ public:
+  explicit joblog(const std::string& file);
+
+  void write(const proto::result_run& run, const source_id& source);
+  void flush();
+
+ private:
+  output out_;
+  std::string pending_;
+};
+
+}  // namespace weir::io

@@ -1,0 +1,70 @@
+// Where results go: a file, a pipe, standard output.
+#pragma once
+
+#include <weir/error.hpp>
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace weir::io {
+
+/// What to do with a file that exists and is not empty.
+enum class if_exists : std::uint8_t { refuse, append, overwrite };
+
+/// Whoever read our output has gone. Its code() is 141, as a shell reports SIGPIPE, so that
+/// `weir-sink | head` ends as other filters do; it is no error worth a message.
+class broken_pipe : public error {
+ public:
+  explicit broken_pipe(const std::string& what);
+};
+
+/// A file descriptor that is written to whole, however little it takes at a time.
+///
+///   output out = output::to_file("results.txt", if_exists::refuse);   // "-": standard output
+///   out.write("hello\n");
+///
+/// Threads    One at a time. write() blocks until all is written; see can_write_now().
+/// Errors     to_file: cannot_create, saying which option helps. write: broken_pipe, or io with
+///            the path and the reason. How much was written before a failure is unknown.
+class output {
+ public:
+  /// `-` is standard output. What is not a regular file (a FIFO, /dev/null) is written to
+  /// whatever `existing` says.
+  [[nodiscard]] static output to_file(const std::string& path, if_exists existing);
+  /// Borrows `fd`; `name` is for messages.
+  [[nodiscard]] static output to_fd(int fd, std::string name);
+  ~output();
+  output(output&& other) noexcept;
+  output& operator=(output&& other) noexcept;
+
+  void write(std::string_view bytes);
+  /// All of them, one after the other; any number. The array is used up.
+  void write(std::span<iovec> pieces);
+
+  /// Whether `bytes` can be written right now without waiting for a reader: always to a regular
+  /// file or /dev/null, and to a pipe that has room, if they are few (PIPE_BUF, 4096 on Linux).
+  /// Otherwise no, even if it might work. If other processes write to the same pipe, they may
+  /// take the room first.
+  [[nodiscard]] bool can_write_now(std::size_t bytes) const;
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  enum class kind : std::uint8_t { never_blocks, pipe, other };
+  output(int fd, std::string name, bool owned);
+  void wait_writable() const;
+  [[noreturn]] void fail(int number) const;
+
+  int fd_ = -1;
+  std::string name_;
+  bool owned_ = false;
+  kind kind_ = kind::other;
+};
+
+}  // namespace weir::io
