@@ -95,6 +95,17 @@ TEST_SUITE("wire: what is sent arrives") {
     }
   }
 
+  TEST_CASE("times of any size are floats, whole seconds and centuries too") {
+    for (const double time : {1.0, 1e9, 0x1p63, 0x1p64, 1e300, 5e-324}) {
+      outcome_details d;
+      d.runtime = time;
+      const message m = result_batch{s, {{1, 1, status::ok, pack::of(""), {d}}}};
+      const frames f = encode(m);
+      CHECK(f.header.find("dur\xCB") != std::string::npos);
+      CHECK(same(decoded(f), m));
+    }
+  }
+
   TEST_CASE("a batch of nothing is a message too") {
     CHECK(same(decoded(encode(task_batch{s, {}})), task_batch{s, {}}));
   }

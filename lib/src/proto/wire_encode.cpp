@@ -6,6 +6,8 @@
 #include <msgpack/pack.hpp>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -37,6 +39,10 @@ class growing_string {
 
 std::string_view tail(std::string_view bytes, std::size_t max) {
   return bytes.size() <= max ? bytes : bytes.substr(bytes.size() - max);
+}
+
+void store_big_endian(std::uint64_t value, char* to) {
+  for (int i = 0; i < 8; ++i) to[i] = static_cast<char>(value >> (56 - 8 * i));
 }
 
 bool known(double seconds) { return std::isfinite(seconds) && seconds > 0; }
@@ -222,7 +228,10 @@ class message_writer {
   }
   void entry(std::string_view name, double value) {
     str(name);
-    out_.pack_double(value);
+    // Not pack_double(): it makes integers of whole figures, and of those beyond 2^64 anything.
+    std::array<char, 9> float64{'\xCB'};
+    store_big_endian(std::bit_cast<std::uint64_t>(value), float64.data() + 1);
+    bytes_.write(float64.data(), float64.size());
   }
   void source(const source_id& id) {
     bin({reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()});
@@ -238,10 +247,9 @@ class message_writer {
   void names(const introduction& self) {
     str(wire::roles[static_cast<std::size_t>(self.role)]);
     text(self.name);
-    char id[8];
-    for (int i = 0; i < 8; ++i)
-      id[i] = static_cast<char>(static_cast<std::uint64_t>(self.session) >> (56 - 8 * i));
-    bin({id, sizeof id});
+    std::array<char, 8> id{};
+    store_big_endian(static_cast<std::uint64_t>(self.session), id.data());
+    bin({id.data(), id.size()});
   }
 
   void more(const introduction& self) {
