@@ -40,6 +40,13 @@ struct commit_run {
   result_run run;
 };
 
+/// Sink: a source is new here; everything up to `low` is done already.
+struct opened_source {
+  source_id source;
+  std::uint64_t low = 0;
+  seq_ranges done;  ///< and these above it
+};
+
 /// Ventilator: these tasks have failed for good.
 struct given_up {
   std::uint64_t first = 0;
@@ -65,6 +72,8 @@ struct outbox {
   std::vector<start_tasks> starts;
   std::vector<stop_tasks> stops;
   std::vector<commit_run> commits;
+  std::vector<opened_source> opened;    ///< before the commits of that source
+  std::vector<source_id> closed;        ///< sink: nothing more comes of this source
   std::vector<given_up> failures;
   std::vector<progress> progressed;
   std::vector<notice> notices;
@@ -74,7 +83,7 @@ struct outbox {
   void warn(std::string text) { notices.push_back({severity::warning, std::move(text)}); }
   [[nodiscard]] bool empty() const {
     return sends.empty() && forgets.empty() && connects.empty() && starts.empty() &&
-           stops.empty() && commits.empty() && failures.empty() && progressed.empty() &&
+           stops.empty() && commits.empty() && opened.empty() && closed.empty() && failures.empty() && progressed.empty() &&
            notices.empty();
   }
 };

@@ -38,6 +38,7 @@ class sink_core {
   enum class registration { accepted, fenced, too_many };
   /// A ventilator makes its source known, or says again what it knows to be done.
   registration add(const register_source& r, session_id owner);
+  [[nodiscard]] bool knows(const source_id& id) const { return sources_.contains(id); }
   /// What is committed of it, in messages within the limits; the first is a REGISTERED.
   [[nodiscard]] std::vector<message> what_is_done(const source_id& id) const;
   /// Workers whose results for this source were dropped before it was known.

@@ -57,6 +57,7 @@ void sink_state::on_register(session_id from, const register_source& r, time_poi
                              outbox& out) {
   const introduction* who = links_.info(from);
   if (!who || who->role != role::ventilator) return;
+  const bool core_known = core_.knows(r.source);
   switch (core_.add(r, from)) {
     case sink_core::registration::fenced:
       links_.send(from,
@@ -72,6 +73,7 @@ void sink_state::on_register(session_id from, const register_source& r, time_poi
     case sink_core::registration::accepted:
       break;
   }
+  if (!core_known) out.opened.push_back({r.source, r.low, r.done});
   if (open_.try_emplace(r.source, name_of(*who)).second) owned_[from].push_back(r.source);
   lost_.erase(r.source);
   for (auto& m : core_.what_is_done(r.source)) links_.send(from, std::move(m), now, out);
@@ -91,6 +93,7 @@ void sink_state::on_bye(session_id from, time_point now, outbox& out) {
       for (const auto& s : core_.sources())
         if (s.id == id) finished_tasks_ += s.total_known ? s.total : s.committed;
       core_.remove(id);
+      out.closed.push_back(id);
     }
     owned_.erase(owned);
   }

@@ -1,0 +1,86 @@
+// What the loops of all nodes have in common.
+#pragma once
+
+#include "net/transport.hpp"
+#include "proto/links.hpp"
+#include "proto/outbox.hpp"
+
+#include <weir/error.hpp>
+#include <weir/node.hpp>
+
+#include <string>
+#include <vector>
+
+namespace weir::net {
+
+/// Messages taken in one round. Enough that a burst is answered as one; few enough that time is
+/// looked at in between.
+inline constexpr std::size_t round_messages = 256;
+/// How long a node that is done waits for its last messages to leave.
+inline constexpr std::chrono::milliseconds last_words{2000};
+
+/// 64 random bits from the system.
+[[nodiscard]] std::uint64_t entropy();
+[[nodiscard]] std::string host_name();
+
+/// Checks the options that all nodes share; throws weir::error `usage`.
+void check(const node_options& options, const char* role);
+
+/// What this node says of itself, and whom it talks to.
+[[nodiscard]] proto::links::options introduce(proto::role role, const node_options& options,
+                                              std::vector<proto::role> accepts);
+
+/// Carries out the part of an outbox that is the same for all: sends, forgets, notices.
+void carry_out(proto::outbox& out, transport& net, const node_options& options);
+
+/// Gives up when something has been missing for too long.
+class patience {
+ public:
+  explicit patience(std::chrono::milliseconds limit) : limit_(limit) {}
+  /// Throws weir::error `unavailable` with `what` if it has been lacking for the limit.
+  void check(bool lacking, proto::time_point now, const std::string& what) {
+    if (!lacking) {
+      since_ = {};
+      return;
+    }
+    if (since_ == proto::time_point{}) since_ = now;
+    if (limit_.count() > 0 && now - since_ >= limit_)
+      throw error(exit_code::unavailable,
+                  what + " for " + text() + " (--connect-timeout; 0 waits for ever)");
+  }
+  [[nodiscard]] proto::time_point deadline() const {
+    if (since_ == proto::time_point{} || limit_.count() == 0) return proto::time_point::max();
+    return since_ + limit_;
+  }
+
+ private:
+  [[nodiscard]] std::string text() const;
+  std::chrono::milliseconds limit_;
+  proto::time_point since_{};
+};
+
+/// One round of a node's loop: waits, and feeds what came to the machine.
+template <class Machine, class OnMessage>
+void round(transport& net, Machine& machine, proto::outbox& out,
+           std::vector<transport::event>& events, proto::time_point deadline, bool reading,
+           OnMessage&& on_message) {
+  net.wait(deadline, reading);
+  events.clear();
+  net.receive(events, reading ? round_messages : 0);
+  const auto now = proto::clock::now();
+  for (auto& e : events) {
+    switch (e.what) {
+      case transport::event::kind::message:
+        on_message(e.peer, std::move(e.message), now);
+        break;
+      case transport::event::kind::up:
+        machine.link_up(e.peer, now, out);
+        break;
+      case transport::event::kind::down:
+        machine.link_down(e.peer, now);
+        break;
+    }
+  }
+}
+
+}  // namespace weir::net

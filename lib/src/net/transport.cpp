@@ -1,0 +1,390 @@
+#include "net/transport.hpp"
+
+#include "proto/limits.hpp"
+
+#include <weir/error.hpp>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace weir::net {
+namespace {
+using namespace std::chrono_literals;
+
+/// Messages a peer may have waiting in our pipe. A backstop only: windows bound what is under
+/// way, in tasks and in bytes.
+constexpr int receive_high_water = 100;
+constexpr int send_high_water = 1000;
+/// What is kept for a peer whose pipe is full before the connection is given up for dead.
+constexpr std::size_t most_waiting_bytes = 64 * 1024 * 1024;
+/// After a connection of a bound socket closed, which peer it was is found out by trying: the
+/// pipe is torn down a little after the notice, or only once it has been read empty.
+constexpr int probe_count = 4;
+constexpr auto probe_interval = 20ms;
+/// A thousand workers that start together (libzmq's default is 100; research: pitfalls).
+constexpr int backlog = 1024;
+
+std::string describe(const zmq::error_t& e) {
+  switch (e.num()) {
+    case EADDRINUSE:
+      return "address in use (is another node running there? see: ss -ltnp)";
+    case EADDRNOTAVAIL:
+      return "this machine has no such address";
+    case EACCES:
+      return "permission denied (ports below 1024 are root's)";
+    case ENODEV:
+      return "no such interface, or the host name is unknown";
+    default:
+      return e.what();
+  }
+}
+
+exit_code code_of(const zmq::error_t& e) {
+  switch (e.num()) {
+    case EACCES:
+      return exit_code::permission;
+    case EADDRINUSE:
+    case EADDRNOTAVAIL:
+      return exit_code::unavailable;
+    default:
+      return exit_code::usage;
+  }
+}
+
+void free_blob(void*, void* hint) { delete static_cast<proto::blob*>(hint); }
+
+zmq::message_t body_message(const proto::blob& body) {
+  if (body.size() <= 1024) return {body.bytes.data(), body.size()};
+  auto* kept = new proto::blob(body);
+  return {const_cast<char*>(body.bytes.data()), body.size(), free_blob, kept};
+}
+
+}  // namespace
+
+transport::transport() {
+  wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (wake_fd_ < 0) throw error(exit_code::io, std::string("eventfd: ") + std::strerror(errno));
+  context_.set(zmq::ctxopt::max_sockets, 65535);
+  context_.set(zmq::ctxopt::ipv6, 1);
+}
+
+transport::~transport() {
+  close(0ms);
+  ::close(wake_fd_);
+}
+
+transport::socket& transport::open(zmq::socket_type type, const endpoint& where, bool insecure,
+                                   const char* verb) {
+  if (!insecure && !where.is_local())
+    throw error(exit_code::permission,
+                std::string(verb) + " " + where.str() +
+                    ": other machines can reach this address, and there is neither "
+                    "authentication nor encryption yet. Use a loopback or ipc:// address, or "
+                    "say --insecure on a network you trust");
+  socket s;
+  s.zmq = zmq::socket_t(context_, type);
+  s.endpoint = where.str();
+  s.zmq.set(zmq::sockopt::linger, 0);
+  s.zmq.set(zmq::sockopt::rcvhwm, receive_high_water);
+  s.zmq.set(zmq::sockopt::sndhwm, send_high_water);
+  s.zmq.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(proto::limits::payload_bytes +
+                                                                proto::limits::batch_bytes));
+  s.zmq.set(zmq::sockopt::backlog, backlog);
+  s.zmq.set(zmq::sockopt::reconnect_ivl, 100);
+  s.zmq.set(zmq::sockopt::reconnect_ivl_max, 2000);
+  s.zmq.set(zmq::sockopt::handshake_ivl, 5000);
+  s.zmq.set(zmq::sockopt::tcp_keepalive, 1);
+  s.zmq.set(zmq::sockopt::tcp_keepalive_idle, 30);
+  if (type == zmq::socket_type::router)
+    s.zmq.set(zmq::sockopt::router_mandatory, true);
+  else
+    s.zmq.set(zmq::sockopt::immediate, true);  // nothing is queued for a peer that is not there
+  const std::string monitor = "inproc://weir-monitor-" + std::to_string(sockets_.size());
+  const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+  if (zmq_socket_monitor(s.zmq.handle(), monitor.c_str(), events) != 0)
+    throw error(exit_code::software, std::string("monitor: ") + zmq_strerror(zmq_errno()));
+  s.monitor = zmq::socket_t(context_, zmq::socket_type::pair);
+  s.monitor.set(zmq::sockopt::linger, 0);
+  s.monitor.connect(monitor);
+  return sockets_.emplace_back(std::move(s));
+}
+
+std::string transport::bind(const endpoint& where, bool insecure) {
+  socket& s = open(zmq::socket_type::router, where, insecure, "bind");
+  s.bound = true;
+  try {
+    s.zmq.bind(where.str());
+  } catch (const zmq::error_t& e) {
+    const error failure(code_of(e), "bind " + where.str() + ": " + describe(e));
+    sockets_.pop_back();
+    throw failure;
+  }
+  s.endpoint = s.zmq.get(zmq::sockopt::last_endpoint);
+  return s.endpoint;
+}
+
+proto::peer_id transport::connect(const endpoint& where, bool insecure) {
+  if (where.str().starts_with("tcp://*") || where.str().ends_with(":*"))
+    throw error(exit_code::usage, "connect " + where.str() + ": * only makes sense for bind");
+  socket& s = open(zmq::socket_type::dealer, where, insecure, "connect");
+  const proto::peer_id id{next_peer_++};
+  s.only = id;
+  try {
+    s.zmq.connect(where.str());
+  } catch (const zmq::error_t& e) {
+    const error failure(code_of(e), "connect " + where.str() + ": " + describe(e));
+    sockets_.pop_back();
+    throw failure;
+  }
+  peers_[id].via = &s;
+  return id;
+}
+
+void transport::wait(proto::time_point deadline, bool reading) {
+  flush_waiting();
+  const auto now = proto::clock::now();
+  for (const auto& s : sockets_)
+    if (s.probes > 0) deadline = std::min(deadline, s.probe_at);
+  // A full pipe gives no notice when it has room again.
+  if (waiting_peers_ > 0) deadline = std::min(deadline, now + 5ms);
+  if (!pending_.empty()) deadline = now;
+  items_.clear();
+  items_.push_back({nullptr, wake_fd_, ZMQ_POLLIN, 0});
+  for (auto& s : sockets_) {
+    if (!s.zmq) continue;  // forgotten
+    items_.push_back({s.monitor.handle(), 0, ZMQ_POLLIN, 0});
+    if (reading) items_.push_back({s.zmq.handle(), 0, ZMQ_POLLIN, 0});
+  }
+  // Rounded up: waking a moment early would only mean to wait again.
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
+  const long timeout = static_cast<long>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+  if (zmq_poll(items_.data(), static_cast<int>(items_.size()), timeout) < 0 &&
+      zmq_errno() != EINTR)
+    throw error(exit_code::software, std::string("poll: ") + zmq_strerror(zmq_errno()));
+  if (items_[0].revents != 0) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto n = ::read(wake_fd_, &count, sizeof count);
+  }
+}
+
+void transport::receive(std::vector<event>& events, std::size_t most) {
+  const auto now = proto::clock::now();
+  for (auto& s : sockets_) {
+    if (!s.zmq) continue;
+    watch(s, events);
+    if (s.probes > 0 && now >= s.probe_at) probe(s, now);
+  }
+  // One message from each in turn, so that no socket can starve another.
+  std::size_t dry = 0;
+  for (std::size_t got = 0; got < most && dry < sockets_.size();) {
+    turn_ = (turn_ + 1) % sockets_.size();
+    if (sockets_[turn_].zmq && receive_one(sockets_[turn_], events)) {
+      dry = 0;
+      ++got;
+    } else {
+      ++dry;
+    }
+  }
+  for (auto& e : pending_) events.push_back(std::move(e));
+  pending_.clear();
+}
+
+bool transport::receive_one(socket& s, std::vector<event>& events) {
+  proto::peer_id id = s.only;
+  zmq::message_t frame;
+  const auto next = [&](zmq::message_t& into) {
+    while (zmq_msg_recv(into.handle(), s.zmq.handle(), ZMQ_DONTWAIT) < 0) {
+      if (zmq_errno() == EINTR) continue;
+      if (zmq_errno() == EAGAIN) return false;
+      throw error(exit_code::software, std::string("receive: ") + zmq_strerror(zmq_errno()));
+    }
+    return true;
+  };
+  if (!next(frame)) return false;
+  if (s.bound) {
+    std::string routing_id(frame.data<char>(), frame.size());
+    const auto known = s.ids.find(routing_id);
+    if (known != s.ids.end()) {
+      id = known->second;
+    } else {
+      id = proto::peer_id{next_peer_++};
+      s.ids.emplace(routing_id, id);
+      peer& p = peers_[id];
+      p.via = &s;
+      p.routing_id = std::move(routing_id);
+    }
+    if (!frame.more() || !next(frame)) return true;
+  }
+  // A REQ or an old client puts an empty delimiter first: let it.
+  if (frame.size() == 0 && frame.more() && !next(frame)) return true;
+  auto header = std::move(frame);
+  bool more = header.more();
+  proto::blob body;
+  std::size_t extra = 0;
+  while (more) {
+    auto part = std::make_shared<zmq::message_t>();
+    if (!next(*part)) break;
+    more = part->more();
+    if (extra++ > 0) continue;
+    const std::string_view bytes(part->data<char>(), part->size());
+    body = {std::move(part), bytes};
+  }
+  auto decoded = extra > 1
+                     ? std::variant<proto::message, proto::reject>(proto::reject::body_mismatch)
+                     : proto::decode({header.data<char>(), header.size()}, std::move(body));
+  if (auto* m = std::get_if<proto::message>(&decoded)) {
+    events.push_back({event::kind::message, id, std::move(*m)});
+    return true;
+  }
+  const auto why = std::get<proto::reject>(decoded);
+  ++counts_.rejected;
+  counts_.last_reject = std::string(to_string(why));
+  // Peers of a later version may send kinds that we do not know: "Growth" in docs/protocol.md.
+  if (why != proto::reject::unknown_kind)
+    send(id, proto::error_message{proto::wire_error::malformed, counts_.last_reject});
+  return true;
+}
+
+void transport::watch(socket& s, std::vector<event>& events) {
+  for (;;) {
+    zmq::message_t what;
+    if (zmq_msg_recv(what.handle(), s.monitor.handle(), ZMQ_DONTWAIT) < 0) return;
+    std::uint16_t number = 0;
+    if (what.size() >= sizeof number) std::memcpy(&number, what.data(), sizeof number);
+    zmq::message_t address;
+    if (what.more()) (void)zmq_msg_recv(address.handle(), s.monitor.handle(), ZMQ_DONTWAIT);
+    if (s.bound) {
+      if (number != ZMQ_EVENT_DISCONNECTED) continue;
+      s.probes = probe_count;
+      s.probe_at = proto::clock::now();
+    } else if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+      s.up = true;
+      ++counts_.reconnects;
+      events.push_back({event::kind::up, s.only, {}});
+    } else {
+      s.up = false;
+      peer& p = peers_[s.only];
+      if (!p.waiting.empty()) --waiting_peers_;
+      p.waiting.clear();
+      p.waiting_bytes = 0;
+      events.push_back({event::kind::down, s.only, {}});
+    }
+  }
+}
+
+void transport::probe(socket& s, proto::time_point now) {
+  --s.probes;
+  s.probe_at = now + probe_interval;
+  std::vector<proto::peer_id> all;
+  all.reserve(s.ids.size());
+  for (const auto& [routing_id, id] : s.ids) all.push_back(id);
+  for (const auto id : all) send(id, proto::alive{});
+}
+
+void transport::send(proto::peer_id to, const proto::message& m) {
+  const auto it = peers_.find(to);
+  if (it == peers_.end()) return;
+  peer& p = it->second;
+  if (!p.via->bound && !p.via->up) return;  // says HELLO again when it is back
+  proto::frames f = proto::encode(m);
+  if (p.waiting.empty()) {
+    const sent result = try_send(p, f);
+    if (result == sent::yes) return;
+    if (result == sent::gone) return lose(to);
+    ++waiting_peers_;
+  }
+  p.waiting_bytes += f.header.size() + f.body.size();
+  if (p.waiting_bytes > most_waiting_bytes) return lose(to);
+  p.waiting.push_back(std::move(f));
+}
+
+transport::sent transport::try_send(peer& to, const proto::frames& f) {
+  const auto part = [&](zmq::message_t message, bool more) {
+    const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
+    for (;;) {
+      if (zmq_msg_send(message.handle(), to.via->zmq.handle(), flags) >= 0) return 0;
+      if (zmq_errno() != EINTR) return zmq_errno();
+    }
+  };
+  const auto verdict = [](int failure) { return failure == EAGAIN ? sent::full : sent::gone; };
+  if (to.via->bound)
+    if (const int failure = part({to.routing_id.data(), to.routing_id.size()}, true))
+      return verdict(failure);
+  const bool has_body = f.body.size() > 0;
+  // After the first part the rest of a message is always taken.
+  if (const int failure = part({f.header.data(), f.header.size()}, has_body))
+    return verdict(failure);
+  if (has_body)
+    if (const int failure = part(body_message(f.body), false)) return verdict(failure);
+  return sent::yes;
+}
+
+void transport::flush_waiting() {
+  if (waiting_peers_ == 0) return;
+  std::vector<proto::peer_id> gone;
+  for (auto& [id, p] : peers_) {
+    while (!p.waiting.empty()) {
+      const sent result = try_send(p, p.waiting.front());
+      if (result == sent::full) break;
+      if (result == sent::gone) {
+        gone.push_back(id);
+        break;
+      }
+      p.waiting_bytes -= p.waiting.front().header.size() + p.waiting.front().body.size();
+      p.waiting.pop_front();
+      if (p.waiting.empty()) --waiting_peers_;
+    }
+  }
+  for (const auto id : gone) lose(id);
+}
+
+void transport::lose(proto::peer_id id) {
+  pending_.push_back({event::kind::down, id, {}});
+  const auto it = peers_.find(id);
+  if (it->second.via->bound) return forget(id);
+  if (!it->second.waiting.empty()) --waiting_peers_;
+  it->second.waiting.clear();
+  it->second.waiting_bytes = 0;
+}
+
+void transport::forget(proto::peer_id id) {
+  const auto it = peers_.find(id);
+  if (it == peers_.end()) return;
+  if (!it->second.waiting.empty()) --waiting_peers_;
+  socket& s = *it->second.via;
+  if (s.bound) {
+    s.ids.erase(it->second.routing_id);
+  } else {
+    s.monitor.close();
+    s.zmq.close();
+  }
+  peers_.erase(it);
+}
+
+void transport::wake() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto n = ::write(wake_fd_, &one, sizeof one);
+}
+
+void transport::close(std::chrono::milliseconds linger) {
+  const auto end = proto::clock::now() + linger;
+  while (waiting_peers_ > 0 && proto::clock::now() < end) wait(end, false);
+  for (auto& s : sockets_) {
+    if (!s.zmq) continue;
+    zmq_socket_monitor(s.zmq.handle(), nullptr, 0);
+    s.zmq.set(zmq::sockopt::linger, static_cast<int>(linger.count()));
+    s.monitor.close();
+    s.zmq.close();
+  }
+  peers_.clear();
+  sockets_.clear();
+  waiting_peers_ = 0;
+  context_.close();  // returns when everything is sent, or the linger is over
+}
+
+}  // namespace weir::net

@@ -1,0 +1,112 @@
+// ZeroMQ, as the state machines want to see it. The only code that knows sockets.
+#pragma once
+
+#include "proto/message.hpp"
+#include "proto/outbox.hpp"
+#include "proto/time.hpp"
+#include "proto/wire.hpp"
+
+#include <weir/endpoint.hpp>
+
+#include <zmq.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace weir::net {
+
+/// Numbers connections, moves messages, and notices when connections come and go.
+///
+/// Bound endpoints are ROUTERs, connected ones DEALERs of their own (never one DEALER for two
+/// endpoints: it would deal messages to whichever is there). What a peer sends never throws: a
+/// message that cannot be read is counted, and answered with ERROR `malformed`.
+///
+/// Threads    One thread, except wake().
+/// Errors     bind() and connect() throw weir::error.
+class transport {
+ public:
+  struct event {
+    enum class kind { message, up, down };
+    kind what = kind::message;
+    proto::peer_id peer{};
+    proto::message message;
+  };
+  struct counts {
+    std::uint64_t rejected = 0;  ///< messages that could not be read
+    std::uint64_t reconnects = 0;
+    std::string last_reject;
+  };
+
+  transport();
+  ~transport();
+  transport(const transport&) = delete;
+  transport& operator=(const transport&) = delete;
+
+  /// Returns the endpoint as it is bound, with the port filled in. `insecure` allows addresses
+  /// that other machines can reach.
+  std::string bind(const endpoint& where, bool insecure);
+  /// Returns the number of the one peer at the other end.
+  proto::peer_id connect(const endpoint& where, bool insecure);
+
+  /// Blocks until something may be there, wake(), or the deadline. With `reading` false it does
+  /// not look for messages, so that they wait where they are.
+  void wait(proto::time_point deadline, bool reading);
+  /// Fetches what is there, at most `most` messages.
+  void receive(std::vector<event>& events, std::size_t most);
+  /// Encodes and sends; never blocks. What cannot be sent because the peer is gone shows up as
+  /// a `down` event; what the peer has no room for waits here.
+  void send(proto::peer_id to, const proto::message& m);
+  void forget(proto::peer_id peer);
+  /// Any thread: makes wait() return.
+  void wake() noexcept;
+  /// Sends what is queued for at most `linger`, then closes everything.
+  void close(std::chrono::milliseconds linger);
+
+  [[nodiscard]] const counts& stats() const { return counts_; }
+
+ private:
+  struct socket {
+    zmq::socket_t zmq;
+    zmq::socket_t monitor;
+    bool bound = false;
+    bool up = false;  // connected ones only
+    std::string endpoint;
+    std::unordered_map<std::string, proto::peer_id> ids;  // bound: routing id -> peer
+    proto::peer_id only{};                                // connected: the one peer
+    int probes = 0;                                       // looks for dead peers still to do
+    proto::time_point probe_at{};
+  };
+  struct peer {
+    socket* via = nullptr;
+    std::string routing_id;
+    std::deque<proto::frames> waiting;  // the peer's pipe is full
+    std::size_t waiting_bytes = 0;
+  };
+  enum class sent { yes, full, gone };
+
+  socket& open(zmq::socket_type type, const endpoint& where, bool insecure, const char* verb);
+  [[nodiscard]] sent try_send(peer& to, const proto::frames& f);
+  void lose(proto::peer_id id);
+  bool receive_one(socket& s, std::vector<event>& events);
+  void watch(socket& s, std::vector<event>& events);
+  void probe(socket& s, proto::time_point now);
+  void flush_waiting();
+
+  zmq::context_t context_{1};
+  std::deque<socket> sockets_;  // stable addresses
+  std::map<proto::peer_id, peer> peers_;
+  std::vector<event> pending_;  // noticed while sending
+  std::vector<zmq::pollitem_t> items_;
+  std::uint32_t next_peer_ = 1;
+  std::size_t turn_ = 0;
+  std::size_t waiting_peers_ = 0;
+  int wake_fd_ = -1;
+  counts counts_;
+};
+
+}  // namespace weir::net

@@ -1,0 +1,392 @@
+#include "net/committer.hpp"
+#include "net/node_loop.hpp"
+#include "net/results_impl.hpp"
+#include "proto/limits.hpp"
+#include "proto/sink_core.hpp"
+#include "proto/ventilator_state.hpp"
+
+#include <weir/error.hpp>
+#include <weir/ventilator.hpp>
+#include <weir/version.hpp>
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <csignal>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+namespace weir {
+namespace {
+
+/// What submitters may pile up between two rounds of the loop: enough to fill several messages,
+/// little enough that a task's bytes are still in the cache when they are sent.
+constexpr std::uint64_t open_tasks = 8192;
+constexpr std::size_t open_bytes = 512 * 1024;
+
+source_id new_source() {
+  source_id id;
+  const std::uint64_t bits[2] = {net::entropy(), net::entropy()};
+  std::memcpy(id.bytes.data(), bits, sizeof bits);
+  return id;
+}
+
+proto::ventilator_state::options machine_options(const ventilator_options& o,
+                                                 const source_id& source, bool collects) {
+  if (o.max_attempts < 1) throw error(exit_code::usage, "max_attempts must be at least 1");
+  if (o.window < 1) throw error(exit_code::usage, "the window must hold at least 1 task");
+  proto::ventilator_state::options m;
+  m.source = source;
+  m.max_attempts = o.max_attempts;
+  m.retry.base = o.retry_delay;
+  m.task_timeout = o.task_timeout;
+  m.max_tasks = o.window;
+  m.max_bytes = std::max<std::uint64_t>(o.window_bytes, 1);
+  m.collects = collects;
+  m.seed = net::entropy();
+  return m;
+}
+
+}  // namespace
+
+struct ventilator::impl {
+  ventilator_options options;
+  source_id source = new_source();
+  bool collects;
+  net::transport net;
+  proto::ventilator_state machine;
+  proto::sink_core core;  // when it collects
+  std::optional<net::committer> store;
+  proto::outbox out;
+  std::vector<std::string> endpoints;
+  std::vector<net::transport::event> events;
+  std::vector<net::committer::done_range> committed;
+
+  // Between submitters and the loop.
+  struct refused {
+    std::uint64_t before = 0;  // how many of `open` come before it
+    status code;
+    std::string why;
+  };
+  mutable std::mutex mutex;
+  std::condition_variable changed;  // room for more, or ended
+  proto::pack_builder open;
+  std::vector<refused> open_refused;
+  std::uint64_t room_tasks = 0;
+  std::uint64_t room_bytes = 0;
+  bool input_ended = false;
+  bool stopping = false;
+  bool ended = false;
+  bool complete = false;
+  bool loop_waits = false;
+  unsigned submitters_waiting = 0;
+  std::uint64_t taken = 0;                                            // tasks that the loop has
+  std::uint64_t awaited = std::numeric_limits<std::uint64_t>::max();  // see wait_idle()
+  std::exception_ptr failure;
+  ventilator_stats stats;
+  std::thread loop;
+
+  impl(ventilator_options o, std::unique_ptr<result_store> s);
+  ~impl();
+  bool add(std::unique_lock<std::mutex>& lock, std::size_t bytes);
+  void wake_if_waiting(std::unique_lock<std::mutex>& lock);
+  void run();
+  void take_input();
+  void on_message(proto::peer_id peer, proto::message m, proto::time_point now);
+  void settle(proto::time_point now);
+  void collect(proto::time_point now);
+  bool publish();
+};
+
+ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s)
+    : options((net::check(o, "ventilator"), std::move(o))),
+      collects(s != nullptr),
+      machine(
+          [&] {
+            auto links = net::introduce(proto::role::ventilator, options,
+                                        {proto::role::worker, proto::role::sink});
+            if (options.sink_connects)
+              links.self.results_to = proto::any_sink;
+            else
+              links.self.results_to = options.sink;
+            return links;
+          }(),
+          machine_options(options, source, collects), proto::clock::now()) {
+  if (collects) {
+    if (!options.sink.empty() || options.sink_connects)
+      throw error(exit_code::usage, "a ventilator with a sink does not take results itself");
+    store.emplace(std::move(s), options.keep_order, [this] { net.wake(); });
+    core.add(machine.registration(), {});
+  }
+  for (const auto& e : options.bind)
+    endpoints.push_back(net.bind(endpoint::parse(e), options.insecure));
+  const auto now = proto::clock::now();
+  for (const auto& e : options.connect)
+    machine.link_opened(net.connect(endpoint::parse(e), options.insecure), now, out);
+  if (!options.sink.empty())
+    machine.link_opened(net.connect(endpoint::parse(options.sink), options.insecure), now, out);
+  const auto room = machine.free();
+  room_tasks = room.tasks;
+  room_bytes = room.bytes;
+  loop = std::thread([this] { run(); });
+}
+
+ventilator::impl::~impl() {
+  {
+    const std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  changed.notify_all();
+  net.wake();
+  loop.join();
+}
+
+bool ventilator::impl::add(std::unique_lock<std::mutex>& lock, std::size_t bytes) {
+  const auto full = [&] {
+    if (open.empty()) return room_tasks == 0 || room_bytes == 0;
+    return open.size() >= std::min(room_tasks, open_tasks) ||
+           open.bytes() + bytes > std::min<std::uint64_t>(room_bytes, open_bytes);
+  };
+  if (!ended && !stopping && full()) {
+    ++submitters_waiting;
+    changed.wait(lock, [&] { return ended || stopping || !full(); });
+    --submitters_waiting;
+  }
+  if (failure) std::rethrow_exception(failure);
+  return !ended && !stopping;
+}
+
+void ventilator::impl::wake_if_waiting(std::unique_lock<std::mutex>& lock) {
+  if (!std::exchange(loop_waits, false)) return;
+  lock.unlock();
+  net.wake();
+}
+
+void ventilator::impl::take_input() {
+  std::unique_lock lock(mutex);
+  loop_waits = false;
+  if (!open.empty() || !open_refused.empty()) {
+    proto::pack all = open.take();
+    auto none = std::exchange(open_refused, {});
+    taken += all.size() + none.size();
+    lock.unlock();
+    std::uint32_t from = 0;
+    for (auto& r : none) {
+      machine.feed(all.slice(from, static_cast<std::uint32_t>(r.before) - from));
+      from = static_cast<std::uint32_t>(r.before);
+      machine.feed_refused(r.code, std::move(r.why), out);
+    }
+    machine.feed(from == 0 ? std::move(all) : all.slice(from, all.size() - from));
+    lock.lock();
+  }
+  const auto room = machine.free();
+  room_tasks = room.tasks;
+  room_bytes = room.bytes;
+  if (input_ended && open.empty() && open_refused.empty()) machine.end_input();
+  if (submitters_waiting > 0 && room_tasks > 0 && room_bytes > 0) changed.notify_all();
+}
+
+void ventilator::impl::on_message(proto::peer_id peer, proto::message m,
+                                  proto::time_point now) {
+  for (auto& some : machine.on_message(peer, std::move(m), now, out))
+    core.on_results(some.from, std::move(some.results), out);
+}
+
+void ventilator::impl::collect(proto::time_point now) {
+  for (auto& some : machine.take_given_up()) core.on_results({}, std::move(some), out);
+  store->give(std::move(out.commits));
+  out.commits.clear();
+  committed.clear();
+  store->take(committed);
+  for (const auto& [id, range] : committed) core.on_committed(id, range);
+  for (auto& reply : core.take_replies()) {
+    if (const auto* a = std::get_if<proto::ack>(&reply.what))
+      machine.on_ack(*a, now, out);
+    else
+      machine.send(reply.to, std::move(reply.what), now, out);
+  }
+}
+
+void ventilator::impl::settle(proto::time_point now) {
+  take_input();
+  if (collects) collect(now);
+  machine.tick(now, out);
+  for (const auto& g : out.failures)
+    if (options.on_given_up)
+      for (std::uint32_t i = 0; i < g.payloads.size(); ++i) {
+        outcome_details details;
+        details.message = g.why;
+        options.on_given_up({{source, g.first + i}, 0, g.code, {}, &details}, g.payloads[i]);
+      }
+  out.failures.clear();
+  for (const auto& p : out.progressed)
+    if (options.on_progress) options.on_progress({p.source, p.seq}, p.done, p.total, p.text);
+  out.progressed.clear();
+  net::carry_out(out, net, options);
+}
+
+void ventilator::impl::run() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  try {
+    net::patience for_worker(options.connect_timeout);
+    net::patience for_sink(options.connect_timeout);
+    for (;;) {
+      auto deadline =
+          std::min({machine.next_deadline(), for_worker.deadline(), for_sink.deadline()});
+      {
+        const std::lock_guard lock(mutex);
+        loop_waits = open.empty() && open_refused.empty() && !stopping;
+        if (!loop_waits && room_tasks > 0) deadline = proto::clock::now();
+      }
+      net::round(net, machine, out, events, deadline, true,
+                 [&](proto::peer_id peer, proto::message m, proto::time_point now) {
+                   on_message(peer, std::move(m), now);
+                 });
+      const auto now = proto::clock::now();
+      settle(now);
+      if (!machine.fatal().empty()) throw error(exit_code::protocol, machine.fatal());
+      if (publish()) {
+        machine.say_bye(proto::bye_reason::leaving, now, out);
+        break;
+      }
+      if (machine.complete()) {
+        machine.say_bye(proto::bye_reason::finished, now, out);
+        break;
+      }
+      const std::string at = endpoints.empty() ? options.connect.front() : endpoints.front();
+      for_worker.check(machine.stats().workers == 0, now, "no worker at " + at);
+      for_sink.check(!machine.has_sink(), now,
+                     "no sink at " + (options.sink.empty() ? at : options.sink));
+    }
+  } catch (...) {
+    machine.say_bye(proto::bye_reason::leaving, proto::clock::now(), out);
+    const std::lock_guard lock(mutex);
+    failure = std::current_exception();
+  }
+  const bool done = machine.complete();
+  try {
+    net::carry_out(out, net, options);
+  } catch (...) {  // the last words are a courtesy
+  }
+  (void)publish();
+  net.close(net::last_words);
+  {
+    const std::lock_guard lock(mutex);
+    ended = true;
+    complete = done && !failure;
+  }
+  changed.notify_all();
+}
+
+bool ventilator::impl::publish() {
+  const auto c = machine.stats();
+  const std::lock_guard lock(mutex);
+  stats = {c.read,
+           c.done,
+           c.failed,
+           c.dispatched,
+           c.redelivered,
+           core.stats().duplicates,
+           c.leased,
+           c.queued,
+           c.workers,
+           c.lost_workers,
+           net.stats().rejected};
+  if (stats.done >= awaited) {
+    awaited = std::numeric_limits<std::uint64_t>::max();
+    changed.notify_all();
+  }
+  return stopping;
+}
+
+ventilator::ventilator(ventilator_options options, std::unique_ptr<result_store> store)
+    : impl_(std::make_unique<impl>(std::move(options), std::move(store))) {}
+
+ventilator::ventilator(ventilator_options options) {
+  if (options.sink.empty() && !options.sink_connects)
+    throw error(exit_code::usage,
+                "a ventilator without a sink needs somewhere to put results itself");
+  impl_ = std::make_unique<impl>(std::move(options), nullptr);
+}
+
+ventilator::ventilator(ventilator_options options, std::function<void(const result&)> on_result)
+    : ventilator(std::move(options), net::make_store(std::move(on_result))) {}
+
+ventilator::~ventilator() = default;
+
+bool ventilator::submit(std::string_view payload) {
+  if (payload.size() > proto::limits::payload_bytes)
+    return submit_refused(status::resource_exhausted,
+                          "the payload has " + std::to_string(payload.size()) +
+                              " bytes; the limit is " +
+                              std::to_string(proto::limits::payload_bytes));
+  impl& i = *impl_;
+  std::unique_lock lock(i.mutex);
+  if (!i.add(lock, payload.size())) return false;
+  i.open.add(payload);
+  i.wake_if_waiting(lock);
+  return true;
+}
+
+bool ventilator::submit_refused(status code, std::string why) {
+  impl& i = *impl_;
+  std::unique_lock lock(i.mutex);
+  if (!i.add(lock, 0)) return false;
+  i.open_refused.push_back({i.open.size(), code, std::move(why)});
+  i.wake_if_waiting(lock);
+  return true;
+}
+
+void ventilator::finish() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->input_ended = true;
+  }
+  impl_->net.wake();
+}
+
+bool ventilator::wait() {
+  finish();
+  std::unique_lock lock(impl_->mutex);
+  impl_->changed.wait(lock, [&] { return impl_->ended; });
+  if (impl_->failure) std::rethrow_exception(impl_->failure);
+  return impl_->complete;
+}
+
+bool ventilator::wait_idle() {
+  impl& i = *impl_;
+  std::unique_lock lock(i.mutex);
+  const auto target = i.taken + i.open.size() + i.open_refused.size();
+  i.awaited = std::min(i.awaited, target);
+  i.changed.wait(lock, [&] { return i.ended || i.stopping || i.stats.done >= target; });
+  if (i.failure) std::rethrow_exception(i.failure);
+  return i.stats.done >= target;
+}
+
+void ventilator::stop() noexcept {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->changed.notify_all();
+  impl_->net.wake();
+}
+
+const std::vector<std::string>& ventilator::endpoints() const noexcept {
+  return impl_->endpoints;
+}
+
+source_id ventilator::source() const noexcept { return impl_->source; }
+
+ventilator_stats ventilator::stats() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->stats;
+}
+
+}  // namespace weir
