@@ -1,0 +1,118 @@
+#include "help.hpp"
+
+#include <algorithm>
+
+namespace weir::nodes {
+
+namespace {
+
+constexpr std::size_t description_column = 26;
+
+/// `text` in lines of at most `width`, each of them after `indent` spaces; its own line breaks
+/// stay.
+std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
+  std::string out;
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    do {
+      std::string_view part = line;
+      if (part.size() > width - indent) {
+        const std::size_t space = line.rfind(' ', width - indent);
+        part = line.substr(0, space == std::string_view::npos ? line.find(' ') : space);
+      }
+      if (!part.empty()) out.append(indent, ' ');
+      out.append(part) += '\n';
+      line.remove_prefix(std::min(part.size() + 1, line.size()));
+    } while (!line.empty());
+  }
+  return out;
+}
+
+/// CLI11 calls the values of a choice "TEXT:{raw,lines}": that is raw|lines.
+std::string value_name(std::string type) {
+  const std::size_t open = type.find(":{");
+  if (open == std::string::npos || type.back() != '}') return type;
+  type = type.substr(open + 2, type.size() - open - 3);
+  std::replace(type.begin(), type.end(), ',', '|');
+  return type;
+}
+
+std::string indented_code(std::string_view code) {
+  std::string out = "  ";
+  for (const char c : code) {
+    out += c;
+    if (c == '\n') out += "  ";
+  }
+  return out + "\n";
+}
+
+}  // namespace
+
+std::string option_synopsis(const CLI::Option& option) {
+  std::string out;
+  if (option.nonpositional()) {
+    for (const auto& name : option.get_snames()) out += (out.empty() ? "-" : ", -") + name;
+    for (const auto& name : option.get_lnames()) out += (out.empty() ? "--" : ", --") + name;
+  } else {
+    out = option.get_name(true);
+  }
+  if (option.get_type_size() != 0 && option.nonpositional() && !option.get_type_name().empty())
+    out += " " + value_name(option.get_type_name());
+  if (option.get_expected_max() >= CLI::detail::expected_max_vector_size) out += " ...";
+  return out;
+}
+
+std::string option_description(const CLI::Option& option) {
+  std::string out = option.get_description();
+  if (option.get_required()) out += " (required)";
+  const std::string shown = option.get_default_str();
+  if (option.get_type_size() != 0 && !shown.empty() && shown != "[]" && shown != "{}")
+    out += " [default: " + shown + "]";
+  if (!option.get_envname().empty()) out += " [env: " + option.get_envname() + "]";
+  return out;
+}
+
+std::vector<option_group> option_groups(const CLI::App& app) {
+  std::vector<option_group> groups;
+  const auto add = [&groups](const std::string& name, const CLI::Option* option) {
+    auto found = std::find_if(groups.begin(), groups.end(),
+                              [&](const option_group& g) { return g.name == name; });
+    if (found == groups.end()) found = groups.insert(found, {name, {}});
+    found->options.push_back(option);
+  };
+  const auto shown = [](const CLI::Option* o) { return !o->get_group().empty(); };
+  const auto options = app.get_options(shown);
+  for (const auto* option : options)
+    if (!option->nonpositional()) add("Arguments", option);
+  for (const auto* option : options)
+    if (option->nonpositional()) add(option->get_group(), option);
+  return groups;
+}
+
+std::string help_text(const CLI::App& app, const program& about, std::size_t width) {
+  std::string out = "Usage: " + about.name + " " + about.usage + "\n\n";
+  out += wrapped(about.description.substr(0, about.description.find("\n\n")), 0, width);
+  for (const auto& group : option_groups(app)) {
+    out += "\n" + group.name + ":\n";
+    for (const auto* option : group.options) {
+      // Long options line up whether or not there is a short one.
+      const bool only_long = option->nonpositional() && option->get_snames().empty();
+      const std::string head = (only_long ? "      " : "  ") + option_synopsis(*option);
+      std::string body = wrapped(option_description(*option), description_column, width);
+      if (head.size() + 2 <= description_column)
+        body.replace(0, std::min(head.size(), body.size()), head);
+      else
+        body.insert(0, head + "\n");
+      out += body.empty() ? head + "\n" : body;
+    }
+  }
+  if (!about.examples.empty()) {
+    const example& first = about.examples.front();
+    out += "\nExample: " + first.text + "\n" + indented_code(first.command);
+  }
+  out += "\nThe whole manual: " + about.name + " --man | man -l -\n";
+  return out;
+}
+
+}  // namespace weir::nodes

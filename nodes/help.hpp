@@ -1,0 +1,31 @@
+// How options are described: the same words in --help and in the man page.
+#pragma once
+
+#include "program.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::nodes {
+
+/// "-j, --jobs N", "--bind ENDPOINT ...", "FILE ...".
+[[nodiscard]] std::string option_synopsis(const CLI::Option& option);
+/// What it does, its default and its environment variable, as a sentence or two.
+[[nodiscard]] std::string option_description(const CLI::Option& option);
+
+/// The options' groups in the order in which they were defined; hidden options have none.
+struct option_group {
+  std::string name;
+  std::vector<const CLI::Option*> options;
+};
+/// Positional arguments come first, as the group "Arguments".
+[[nodiscard]] std::vector<option_group> option_groups(const CLI::App& app);
+
+/// --help, at most `width` columns wide.
+[[nodiscard]] std::string help_text(const CLI::App& app, const program& about,
+                                    std::size_t width = 80);
+
+}  // namespace weir::nodes

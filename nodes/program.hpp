@@ -1,0 +1,23 @@
+// What a program says about itself: the source of --help, --version and the man page.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace weir::nodes {
+
+struct example {
+  std::string text;     ///< what it does: "Hash every file, on all cores"
+  std::string command;  ///< one or more shell lines
+};
+
+struct program {
+  std::string name;         ///< "weir-sink"
+  std::string summary;      ///< for NAME, in lower case: "collect the results of weir tasks"
+  std::string usage;        ///< what follows the name: "[OPTION...] [FILE...]"
+  std::string description;  ///< paragraphs, an empty line between them
+  std::vector<example> examples;      ///< the first one is shown by --help too
+  std::vector<std::string> see_also;  ///< "weir-worker(1)"
+};
+
+}  // namespace weir::nodes

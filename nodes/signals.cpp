@@ -1,0 +1,47 @@
+#include "signals.hpp"
+
+#include <weir/error.hpp>
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+
+namespace weir::nodes {
+
+namespace {
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+}  // namespace
+
+// A signalfd, not a handler that writes to a pipe: with a handler, poll() and sem_wait() of
+// every thread, libzmq's among them, would now and then return EINTR. The price is that this
+// file is for Linux alone.
+signals::signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t waited;
+  sigemptyset(&waited);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    if (!is_ignored(signal)) sigaddset(&waited, signal);
+  ::pthread_sigmask(SIG_BLOCK, &waited, nullptr);
+  fd_ = ::signalfd(-1, &waited, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd_ < 0)
+    throw error(exit_code::software,
+                "cannot wait for signals: " + std::generic_category().message(errno));
+}
+
+signals::~signals() { ::close(fd_); }
+
+int signals::take() {
+  signalfd_siginfo info{};
+  return ::read(fd_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+}
+
+}  // namespace weir::nodes
