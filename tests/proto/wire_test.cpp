@@ -186,6 +186,33 @@ TEST_SUITE("wire: a sender keeps to the limits") {
     CHECK(encoded_size(d) <= limits::stderr_bytes + 2 * limits::text_bytes + 100);
   }
 
+  TEST_CASE("results are cut into messages that lose none of their details") {
+    result_run run{
+        1, 1, status::unknown, pack(blob::from(std::string(2000, 'p')), 1000, 2), {}};
+    CHECK(fitting_results(run) == 1000);
+    outcome_details d;
+    d.stderr_tail = std::string(limits::stderr_bytes, 'e');
+    run.details.assign(1000, d);
+    const auto n = fitting_results(run);
+    CHECK(n * encoded_size(d) <= limits::details_bytes);
+    CHECK((n + 1) * encoded_size(d) > limits::details_bytes);
+    CHECK(fitting_results({1, 1, status::ok, pack::of(std::string(5'000'000, 'p')), {}}) == 1);
+  }
+
+  TEST_CASE("a resync of more ranges than a message may have leaves out the rest") {
+    const auto scattered = [](std::uint64_t n) {
+      seq_ranges ranges;
+      for (std::uint64_t i = 1; i <= n; ++i) ranges.push_back({2 * i, 2 * i});
+      return ranges;
+    };
+    const message all = window{1, 1, true, {{s, scattered(limits::ranges)}}};
+    CHECK(same(decoded(encode(all)), all));
+    const message over =
+        window{1, 1, true, {{s, scattered(limits::ranges + 1)}, {s, {{1, 1}}}}};
+    const message sent = window{1, 1, true, {{s, scattered(limits::ranges)}, {s, {}}}};
+    CHECK(same(decoded(encode(over)), sent));
+  }
+
   TEST_CASE("details beyond their limit are left out, and the message can still be read") {
     outcome_details d{"m", "host", std::string(limits::stderr_bytes, 'e'), 1, 0, 1.0,
                       1.0, false};

@@ -35,14 +35,18 @@ enum class reject : std::uint8_t {
 /// The frames of `m`, whose counts must be within limits.hpp. One run's payloads, or runs cut
 /// from one blob side by side, go into the body without a copy.
 ///
-/// Text is made valid UTF-8 and cut to its limit, stderr keeps its end, and a window or a size
-/// over limits::seq is sent as limits::seq. If the details of a RESULT come to more than
-/// limits::details_bytes, those over it are left out: what the receiver would have to refuse as
-/// a whole must not be sent. Senders that do not want this count with encoded_size().
+/// What the receiver would have to refuse as a whole is not sent: text is made valid UTF-8 and
+/// cut to its limit, stderr keeps its end, a window or a size over limits::seq is sent as
+/// limits::seq, a resync leaves out what is over limits::ranges, and a RESULT leaves out the
+/// details that are over limits::details_bytes (senders avoid that with fitting_results()).
 [[nodiscard]] frames encode(const message& m);
 
 /// What these details take in a header, at most.
 [[nodiscard]] std::size_t encoded_size(const outcome_details& details) noexcept;
+
+/// How many results from the front of `run` make one good message: within limits::batch_bytes
+/// of payloads and limits::details_bytes of details, but at least one.
+[[nodiscard]] std::uint32_t fitting_results(const result_run& run) noexcept;
 
 /// Never throws, and allocates no more than a small multiple of the header's length and some
 /// 150 bytes a result whose details it states. Text comes back as valid UTF-8. Payloads in the

@@ -10,6 +10,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <utility>
 
 namespace weir::proto {
@@ -144,11 +145,17 @@ class message_writer {
     figure(m.items);
     figure(m.bytes);
     if (!m.resync) return;
-    out_.pack_array(static_cast<std::uint32_t>(m.holding.size()));
-    for (const auto& held : m.holding) {
+    // A resync cannot be continued in another message. What is left out is sent again.
+    const auto sources = std::min(m.holding.size(), limits::sources);
+    std::size_t room = limits::ranges;
+    out_.pack_array(static_cast<std::uint32_t>(sources));
+    for (std::size_t i = 0; i < sources; ++i) {
+      const auto& held = m.holding[i];
+      const auto fitting = std::min(held.ranges.size(), room);
+      room -= fitting;
       out_.pack_array(2);
       source(held.source);
-      ranges(held.ranges);
+      ranges({held.ranges.data(), fitting});
     }
   }
 
@@ -236,7 +243,7 @@ class message_writer {
   void source(const source_id& id) {
     bin({reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()});
   }
-  void ranges(const seq_ranges& all) {
+  void ranges(std::span<const seq_range> all) {
     out_.pack_array(static_cast<std::uint32_t>(2 * all.size()));
     for (const auto& range : all) {
       uint(range.first);
@@ -356,6 +363,17 @@ std::size_t encoded_size(const outcome_details& details) noexcept {
   return figures + text(details.message, limits::text_bytes) +
          text(details.host, limits::text_bytes) +
          text(details.stderr_tail, limits::stderr_bytes);
+}
+
+std::uint32_t fitting_results(const result_run& run) noexcept {
+  auto count = std::min(run.payloads.count_within(limits::batch_bytes), limits::items);
+  std::size_t room = limits::details_bytes;
+  for (std::uint32_t i = 0; i < count && i < run.details.size(); ++i) {
+    const auto size = encoded_size(run.details[i]);
+    if (size > room) count = i;
+    room -= size;
+  }
+  return std::max(count, std::uint32_t{1});
 }
 
 frames encode(const message& m) {
