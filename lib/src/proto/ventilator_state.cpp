@@ -292,12 +292,17 @@ void ventilator_state::on_results(session_id from, result_batch batch, time_poin
     std::vector<std::pair<std::uint64_t, leased_run>> others;
     std::vector<std::pair<std::uint64_t, leased_run>> failed;
     leased_.extract({run.first, run.last()}, [&](std::uint64_t first, leased_run&& lease) {
-      const bool current = lease.worker == from && lease.task.attempts == run.attempt;
-      (current ? failed : others).emplace_back(first, std::move(lease));
+      (lease.worker == from ? failed : others).emplace_back(first, std::move(lease));
     });
     for (auto& [first, lease] : others) leased_.insert(first, std::move(lease));
     for (auto& [first, lease] : failed) {
       unlease(lease, now);
+      if (lease.task.attempts != run.attempt) {
+        // Of an attempt before the one on the books: a task that was adopted in a resync. With
+        // our COMMITTED the worker lets go of it, so nobody else will ever report it.
+        delay(first, std::move(lease.task), settle_time, now);
+        continue;
+      }
       for (std::uint64_t i = 0; i < lease.size(); ++i)
         on_failure(first + i, lease.task.slice(i, 1), run.code, &run, first + i - run.first,
                    now, out);

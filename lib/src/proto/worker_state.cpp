@@ -1,6 +1,7 @@
 #include "proto/worker_state.hpp"
 
 #include "proto/limits.hpp"
+#include "proto/wire.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -163,7 +164,9 @@ void worker_state::resync(session_id to, time_point now, outbox& out) {
     for (const auto& run : queue_)
       if (run.source == id) mine.insert(run.range());
     for (const auto& range : s.running.ranges()) mine.insert(range);
-    for (const auto& range : s.holding.ranges()) mine.insert(range);
+    // Failures have just been reported, and are the ventilator's to send again.
+    for (const auto& [first, run] : s.holding.runs())
+      if (!run.to_ventilator) mine.insert({first, first + run.size() - 1});
     if (!mine.empty()) w.holding.push_back({id, mine.all()});
   }
   v.resynced = true;
@@ -361,17 +364,15 @@ void worker_state::deliver(const source_id& id, const source& s, const result_ru
                            bool to_ventilator, time_point now, outbox& out) {
   const auto to = receiver(s, to_ventilator);
   if (!to) return;
-  if (run.payloads.size() == 1 || run.payloads.bytes() <= limits::batch_bytes) {
+  if (fitting_results(run) == run.payloads.size()) {
     links_.send(*to, result_batch{id, {run}}, now, out);
     return;
   }
   held_run rest{run, 0, to_ventilator};
-  for (std::uint64_t at = 0; at < rest.size();) {
-    const auto left = rest.slice(at, rest.size() - at);
-    const std::uint64_t n =
-        std::max<std::uint64_t>(left.outcome.payloads.count_within(limits::batch_bytes), 1);
-    links_.send(*to, result_batch{id, {left.slice(0, n).outcome}}, now, out);
-    at += n;
+  while (rest.size() > 0) {
+    const auto n = fitting_results(rest.outcome);
+    links_.send(*to, result_batch{id, {rest.slice(0, n).outcome}}, now, out);
+    rest = rest.slice(n, rest.size() - n);
   }
 }
 
