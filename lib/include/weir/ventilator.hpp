@@ -90,6 +90,9 @@ class ventilator {
   /// Says that no more tasks will come, and blocks until all are done. True: all are accounted
   /// for (see stats().failed for those that failed). False: stop() came first.
   bool wait();
+  /// Blocks until it is over, without saying that no more tasks will come: somebody else calls
+  /// finish() or stop(). Returns and throws as wait() does.
+  bool wait_for_end();
   /// Blocks until everything submitted so far is done; more may be submitted afterwards. True
   /// and false as for wait().
   bool wait_idle();

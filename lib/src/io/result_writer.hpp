@@ -60,7 +60,11 @@ class result_writer {
   void flush();
 
   [[nodiscard]] std::size_t pending() const { return pending_; }
-  [[nodiscard]] bool can_flush_now() const { return out_.can_write_now(pending_); }
+  [[nodiscard]] bool can_flush_now() const { return can_take(0); }
+  /// Whether flush() would not block if `bytes` more had been written.
+  [[nodiscard]] bool can_take(std::size_t bytes) const {
+    return out_.can_write_now(pending_ + bytes);
+  }
 
   [[nodiscard]] std::uint64_t succeeded() const { return succeeded_; }
   [[nodiscard]] std::uint64_t failed() const { return failed_; }

@@ -124,7 +124,12 @@ std::string transport::bind(const endpoint& where, bool insecure) {
     sockets_.pop_back();
     throw failure;
   }
-  s.endpoint = s.zmq.get(zmq::sockopt::last_endpoint);
+  // As it was asked for, but with the port that the system chose. (With IPv6 on, libzmq reports
+  // 127.0.0.1 as ::ffff:127.0.0.1.)
+  if (s.endpoint.starts_with("tcp://") && s.endpoint.ends_with(":*")) {
+    const std::string bound = s.zmq.get(zmq::sockopt::last_endpoint);
+    s.endpoint.replace(s.endpoint.size() - 1, 1, bound.substr(bound.rfind(':') + 1));
+  }
   return s.endpoint;
 }
 

@@ -353,6 +353,10 @@ void ventilator::finish() {
 
 bool ventilator::wait() {
   finish();
+  return wait_for_end();
+}
+
+bool ventilator::wait_for_end() {
   std::unique_lock lock(impl_->mutex);
   impl_->changed.wait(lock, [&] { return impl_->ended; });
   if (impl_->failure) std::rethrow_exception(impl_->failure);

@@ -1,0 +1,285 @@
+// weir-ventilator: reads tasks, owns them until they are acknowledged.
+#include "io/output.hpp"
+#include "io/record_reader.hpp"
+#include "link_options.hpp"
+#include "node_main.hpp"
+#include "result_output.hpp"
+#include "watcher.hpp"
+
+#include <weir/error.hpp>
+#include <weir/ventilator.hpp>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <optional>
+
+using namespace weir;
+using namespace weir::nodes;
+
+namespace {
+
+const program about{
+    "weir-ventilator",
+    "hand out tasks to weir workers",
+    "[OPTION...] [FILE...]",
+    "Reads tasks from FILEs or standard input, one per line unless told otherwise, and hands "
+    "them to weir-worker processes that have room. A task is owned until a sink has written "
+    "its "
+    "result: when a worker dies, its tasks go to another one; when a task fails, it is tried "
+    "again, up to --max-attempts.\n\n"
+    "With --sink, a weir-sink collects the results. Without it, this program prints them "
+    "itself, "
+    "so that one ventilator and some workers are enough.\n\n"
+    "The input is read as it is needed: it may be endless.",
+    {{"Hash files with whatever workers there are",
+      "find . -type f | weir-ventilator & weir-worker -- sha256sum {}"},
+     {"With a sink, and what failed kept for another try",
+      "weir-ventilator --sink tcp://127.0.0.1:5558 --failed failed.txt list.txt"}},
+    {"weir-worker(1)", "weir-sink(1)"}};
+
+struct settings {
+  ventilator_options node;
+  output_options output;
+  std::vector<std::string> inputs;
+  bool nul = false;
+  std::string format = "lines";
+  std::size_t block = 0;
+  std::size_t record = 0;
+  std::string failed;
+  std::string summary;
+};
+
+void declare(CLI::App& app, settings& s) {
+  s.node.bind = {std::string(default_tasks_endpoint)};
+  add_endpoints(app, "--bind", s.node.bind, "WEIR_VENTILATOR_BIND", "Where workers connect to")
+      ->group("Links");
+  add_endpoints(app, "--connect", s.node.connect, "WEIR_VENTILATOR_CONNECT",
+                "Connect to a worker that has bound this endpoint")
+      ->group("Links");
+  auto* sink =
+      app.add_option("--sink", s.node.sink,
+                     "The sink that collects results; workers are told to connect to it")
+          ->type_name("ENDPOINT")
+          ->envname("WEIR_SINK")
+          ->group("Links");
+  app.add_flag("--sink-connects", s.node.sink_connects,
+               "A sink will connect to this ventilator and to the workers")
+      ->excludes(sink)
+      ->group("Links");
+  add_link_options(app, s.node);
+  auto* nul = app.add_flag("-0,--null", s.nul, "Tasks end with a NUL byte (find -print0)")
+                  ->group("Input");
+  auto* format = app.add_option("--format", s.format,
+                                "lines, or msgpack: a stream of MessagePack bin or str")
+                     ->type_name("FORMAT")
+                     ->check(CLI::IsMember({"lines", "msgpack"}))
+                     ->group("Input");
+  auto* block = add_size(app, "--block", s.block, "Whole lines up to SIZE bytes per task")
+                    ->group("Input");
+  auto* record = add_size(app, "--record", s.record, "SIZE bytes per task")->group("Input");
+  nul->excludes(format, block, record);
+  format->excludes(block, record);
+  block->excludes(record);
+  app.add_option("--window", s.node.window, "Tasks read and not yet acknowledged, at most")
+      ->type_name("N")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{16} << 20))
+      ->group("Delivery");
+  app.add_option("--max-attempts", s.node.max_attempts,
+                 "Give a task up when it has failed, or taken its worker down, this often")
+      ->type_name("N")
+      ->check(CLI::Range(1U, 1'000'000U))
+      ->group("Delivery");
+  add_duration(app, "--retry-delay", s.node.retry_delay,
+               "Wait before the second attempt; doubles from there, with jitter, up to 30s")
+      ->group("Delivery");
+  add_duration(app, "--task-timeout", s.node.task_timeout,
+               "A worker may take this long over a task; 0: for ever")
+      ->group("Delivery");
+  app.add_option("--failed", s.failed,
+                 "Write the tasks that were given up to FILE, in the format of the input")
+      ->type_name("FILE")
+      ->group("Output");
+  app.add_option("--summary", s.summary, "At the end, print what was done to standard output")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"json"}))
+      ->group("Output");
+  app.add_flag("--keep-order", s.node.keep_order,
+               "Without --sink: print results in the order of the tasks")
+      ->group("Output");
+  add_output_options(app, s.output, "--output-format");
+  app.add_option("files", s.inputs, "Where tasks are read from; - or none: standard input")
+      ->type_name("FILE");
+}
+
+io::record_format input_format(const settings& s) {
+  if (s.nul) return {io::framing::nul};
+  if (s.format == "msgpack") return {io::framing::msgpack};
+  if (s.block > 0) return {io::framing::block, s.block};
+  if (s.record > 0) return {io::framing::fixed, s.record};
+  return {io::framing::lines};
+}
+
+/// Reads tasks on a thread of its own, as fast as the ventilator takes them.
+class feeder {
+ public:
+  feeder(ventilator& to, const settings& s, int stop_fd)
+      : to_(to), reader_(s.inputs, input_format(s), stop_fd) {}
+
+  /// Until the end of the input, or until stopped.
+  void run() {
+    proto::pack_builder tasks;
+    try {
+      for (;;) {
+        const auto got = reader_.read_into(tasks, 4096, proto::limits::batch_bytes);
+        const proto::pack some = tasks.take();
+        for (std::uint32_t i = 0; i < some.size(); ++i)
+          if (!to_.submit(some[i])) return;
+        if (got == io::fill::oversize && !refuse()) return;
+        if (got == io::fill::woken) return;
+        if (got == io::fill::end) break;
+      }
+      at_end_ = true;
+    } catch (const error&) {
+      failure_ = std::current_exception();
+    }
+    to_.finish();
+  }
+  /// After run(): the whole input was read.
+  [[nodiscard]] bool at_end() const { return at_end_; }
+  [[nodiscard]] std::exception_ptr failure() const { return failure_; }
+
+ private:
+  bool refuse() {
+    const auto& r = reader_.refused();
+    return to_.submit_refused(status::resource_exhausted,
+                              "record " + std::to_string(r.number) + " of " + r.input +
+                                  " has " + std::to_string(r.bytes) +
+                                  " bytes; a task can have " +
+                                  std::to_string(proto::limits::payload_bytes));
+  }
+
+  ventilator& to_;
+  io::record_reader reader_;
+  std::atomic<bool> at_end_ = false;
+  std::exception_ptr failure_;
+};
+
+void print_summary(const ventilator_stats& c, double seconds) {
+  std::printf(
+      "{\"tasks\": %llu, \"done\": %llu, \"failed\": %llu, \"redelivered\": %llu, "
+      "\"duplicates\": %llu, \"workers_lost\": %llu, \"seconds\": %.3f, "
+      "\"tasks_per_second\": %.1f}\n",
+      static_cast<unsigned long long>(c.submitted), static_cast<unsigned long long>(c.done),
+      static_cast<unsigned long long>(c.failed), static_cast<unsigned long long>(c.redelivered),
+      static_cast<unsigned long long>(c.duplicates),
+      static_cast<unsigned long long>(c.lost_workers), seconds,
+      seconds > 0 ? static_cast<double>(c.done) / seconds : 0.0);
+  if (std::fflush(stdout) != 0) throw error(exit_code::io, "cannot write to standard output");
+}
+
+int run(settings& s, node_context& context) {
+  const bool collects = s.node.sink.empty() && !s.node.sink_connects;
+  if (collects && !s.summary.empty() && s.output.out == "-" && s.output.format != "null")
+    throw error(exit_code::usage,
+                "--summary and the results would both go to standard output: say --out FILE or "
+                "--output-format null");
+  signals ends;
+  s.node.name = context.name;
+  forward_notices(s.node, context.say);
+  const io::record_format format = input_format(s);
+  std::optional<io::output> failed;
+  if (!s.failed.empty())
+    failed.emplace(io::output::to_file(s.failed, io::if_exists::overwrite));
+  s.node.on_given_up = [&](const result& what, std::string_view payload) {
+    if (!collects)
+      context.say.detail("task " + std::to_string(what.id.seq) +
+                         " failed for good: " + what.details->message);
+    if (!failed) return;
+    std::string record;
+    io::append_record(record, format, payload);
+    failed->write(record);
+  };
+  const int stop_fd = eventfd(0, EFD_CLOEXEC);
+  std::optional<weir::ventilator> node;
+  if (collects)
+    node.emplace(s.node, open_output(s.output, context.say));
+  else
+    node.emplace(s.node);
+  for (const auto& where : node->endpoints()) context.say.detail("listening on " + where);
+  feeder feed(*node, s, stop_fd);
+
+  const auto start = std::chrono::steady_clock::now();
+  std::atomic<int> ended_by = 0;
+  rate_meter rate;
+  bool complete = false;
+  {
+    watcher watch(
+        ends,
+        [&](int signal) {
+          if (ended_by.exchange(signal) == 0) {
+            context.say.notice(
+                "reading no more; waiting for what is under way (again to "
+                "abandon it)");
+            const std::uint64_t one = 1;
+            [[maybe_unused]] const auto n = ::write(stop_fd, &one, sizeof one);
+            node->finish();
+          } else {
+            node->stop();
+          }
+        },
+        [&] {
+          const auto c = node->stats();
+          const auto now = std::chrono::steady_clock::now();
+          rate.update(c.done, now);
+          progress_figures figures;
+          figures.done = c.done;
+          if (feed.at_end()) figures.total = c.submitted;
+          figures.failed = c.failed;
+          figures.in_flight = c.in_flight;
+          figures.rate = rate.per_second();
+          figures.note = std::to_string(c.workers) + " workers";
+          context.say.status(figures, now);
+        });
+    std::thread reader([&] { feed.run(); });
+    std::exception_ptr failure;
+    try {
+      complete = node->wait_for_end();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto n = ::write(stop_fd, &one, sizeof one);
+    reader.join();
+    if (failure) std::rethrow_exception(failure);
+  }
+  ::close(stop_fd);
+  context.say.clear();
+  const auto c = node->stats();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (s.summary == "json") print_summary(c, seconds);
+  context.say.detail(std::to_string(c.done) + " of " + std::to_string(c.submitted) +
+                     " tasks done, " + std::to_string(c.failed) + " failed, " +
+                     std::to_string(c.redelivered) + " redelivered");
+  if (feed.failure()) std::rethrow_exception(feed.failure());
+  if (ended_by != 0 && (!complete || !feed.at_end()))
+    return static_cast<int>(exit_code::signalled) + ended_by;
+  return static_cast<int>(c.failed > 0 ? exit_code::some_failed : exit_code::ok);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  settings s;
+  return node_main(
+      argc, argv, about,
+      [&](CLI::App& app) {
+        declare(app, s);
+        app.parse_complete_callback(
+            [&] { prefer_connect(app, s.node, "--connect", "--bind"); });
+      },
+      [&](node_context& context) { return run(s, context); });
+}

@@ -1,0 +1,168 @@
+// weir-worker: runs a command for each task.
+#include "link_options.hpp"
+#include "node_main.hpp"
+#include "watcher.hpp"
+
+#include <weir/command.hpp>
+#include <weir/error.hpp>
+#include <weir/worker.hpp>
+
+#include <atomic>
+#include <thread>
+
+using namespace weir;
+using namespace weir::nodes;
+
+namespace {
+
+const program about{
+    "weir-worker",
+    "run a command for each weir task",
+    "[OPTION...] -- COMMAND [ARG...]",
+    "Takes tasks from a weir-ventilator, runs COMMAND for each, and delivers its standard "
+    "output "
+    "to the sink that the ventilator names (or back to it). Start as many workers as you like, "
+    "on one machine or many, before or after the ventilator; killing one loses nothing.\n\n"
+    "The task replaces {} wherever it stands in an ARG, as one argument, never split and "
+    "without "
+    "a shell; without any {} it is appended. With --stdin the command reads it instead.\n\n"
+    "SIGTERM or SIGINT: finish what runs, hand back the rest, leave. A second one: hand back "
+    "what "
+    "runs as well. Nothing that was started for a task survives the worker, even after kill "
+    "-9.",
+    {{"Hash files, two at a time", "weir-worker -j2 -- sha256sum {}"},
+     {"A filter that starts once and answers each line with a line",
+      "weir-worker --coproc -- awk '{ print length($0); fflush() }'"},
+     {"A small shell script per task", "weir-worker --shell -- 'wc -l < \"$1\"'"}},
+    {"weir-ventilator(1)", "weir-sink(1)"}};
+
+struct settings {
+  worker_options node;
+  command_options command;
+  bool stdin_mode = false;
+  bool shell = false;
+  std::string coproc;
+};
+
+void declare(CLI::App& app, settings& s) {
+  s.node.connect = {std::string(default_tasks_endpoint)};
+  add_endpoints(app, "--from", s.node.connect, "WEIR_TASKS",
+                "The ventilator to take tasks from; several are served alike")
+      ->group("Links");
+  add_endpoints(app, "--bind", s.node.bind, "WEIR_WORKER_BIND",
+                "Bind an endpoint that ventilators and sinks connect to")
+      ->group("Links");
+  app.add_option("--to", s.node.results_to,
+                 "Deliver results here, whatever the ventilator says")
+      ->type_name("ENDPOINT")
+      ->envname("WEIR_RESULTS_TO")
+      ->group("Links");
+  app.add_flag("--serve", s.node.serve, "Stay when the ventilators are finished")
+      ->group("Links");
+  add_link_options(app, s.node);
+  s.node.slots = std::max(1U, std::thread::hardware_concurrency());
+  app.add_option("-j,--jobs", s.node.slots, "Tasks at a time")
+      ->type_name("N")
+      ->check(CLI::Range(1U, 4096U))
+      ->group("Running");
+  auto* in = app.add_flag("--stdin", s.stdin_mode, "The task is the command's standard input")
+                 ->group("Running");
+  auto* shell =
+      app.add_flag("--shell", s.shell,
+                   "COMMAND is a script for sh; the task is \"$1\", never part of the "
+                   "script")
+          ->group("Running");
+  auto* coproc =
+      app.add_flag("--coproc{line}", s.coproc,
+                   "Start the command once per slot; a line in, a line out, in order. With "
+                   "--coproc=frame: 4-byte big-endian lengths before each, both ways")
+          ->check(CLI::IsMember({"line", "frame"}))
+          ->group("Running");
+  in->excludes(shell, coproc);
+  shell->excludes(coproc);
+  add_size(app, "--max-output", s.command.max_output,
+           "A task with a larger result fails; at most 16M")
+      ->group("Running");
+  app.add_option("--env", s.command.env, "Set NAME=VALUE for the command; repeatable")
+      ->type_name("NAME=VALUE")
+      ->group("Running");
+  app.add_option("--cwd", s.command.cwd, "Run the command in this directory")
+      ->type_name("DIR")
+      ->group("Running");
+  add_duration(app, "--grace", s.command.grace,
+               "From TERM to KILL, when a task is cancelled or its time is up")
+      ->group("Running");
+  app.add_option("command", s.command.argv, "The command and its arguments")
+      ->type_name("COMMAND")
+      ->required();
+}
+
+command_mode mode_of(const settings& s) {
+  if (s.stdin_mode) return command_mode::stdin_;
+  if (s.shell) return command_mode::shell;
+  if (s.coproc == "frame") return command_mode::coproc_frames;
+  if (!s.coproc.empty()) return command_mode::coproc_lines;
+  return command_mode::process;
+}
+
+int run(settings& s, node_context& context) {
+  constexpr std::size_t most_output = std::size_t{16} * 1024 * 1024;
+  if (s.command.max_output > most_output)
+    throw error(exit_code::usage,
+                "--max-output: a result travels as one message of at most 16M");
+  s.command.mode = mode_of(s);
+  check(s.command);
+  start_reaper();
+  signals ends;
+  s.node.name = context.name;
+  forward_notices(s.node, context.say);
+  weir::worker node(s.node, s.command);
+  for (const auto& where : node.endpoints()) context.say.detail("listening on " + where);
+  std::atomic<int> signals_seen = 0;
+  std::atomic<int> ended_by = 0;
+  rate_meter rate;
+  {
+    watcher watch(
+        ends,
+        [&](int signal) {
+          ended_by = signal;
+          if (++signals_seen == 1)
+            context.say.notice("leaving: finishing what runs (again to hand that back too)");
+          node.stop();
+        },
+        [&] {
+          const auto stats = node.stats();
+          const auto now = std::chrono::steady_clock::now();
+          rate.update(stats.done, now);
+          progress_figures figures;
+          figures.done = stats.done;
+          figures.failed = stats.failed;
+          figures.in_flight = stats.queued + stats.running;
+          figures.rate = rate.per_second();
+          context.say.status(figures, now);
+        });
+    node.run();
+  }
+  context.say.clear();
+  const auto stats = node.stats();
+  context.say.detail(std::to_string(stats.done) + " done, " + std::to_string(stats.failed) +
+                     " failed, " + std::to_string(stats.released) + " handed back");
+  // Drained is well ended, also by a signal; interrupted is not.
+  if (signals_seen > 1) return static_cast<int>(exit_code::signalled) + ended_by;
+  return static_cast<int>(exit_code::ok);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  settings s;
+  return node_main(
+      argc, argv, about,
+      [&](CLI::App& app) {
+        declare(app, s);
+        app.parse_complete_callback([&] {
+          if (app.count("--bind") > 0 && app.count("--from") == 0) s.node.connect.clear();
+        });
+      },
+      [&](node_context& context) { return run(s, context); });
+}
