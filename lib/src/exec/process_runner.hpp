@@ -1,0 +1,47 @@
+// One process for each task.
+#pragma once
+
+#include "exec/child.hpp"
+#include "exec/command.hpp"
+#include "exec/pool.hpp"
+#include "exec/unique_fd.hpp"
+
+#include <memory>
+#include <string>
+
+namespace weir::exec {
+
+/// command_mode::process, stdin_ and shell.
+class process_runner : public runner {
+ public:
+  explicit process_runner(std::shared_ptr<const prepared_command> command);
+  void run(claim& tasks) override;
+
+ private:
+  /// What we hold of the process that runs.
+  struct streams {
+    unique_fd in, out, err;
+    std::string_view unwritten;
+  };
+  /// Why we ended it, if we did.
+  enum class cut_short { no, cancelled, expired, too_much_output };
+
+  void run_one(claim& tasks, std::uint32_t i);
+  [[nodiscard]] bool open_streams(std::string_view payload, streams& ours, streams& its);
+  cut_short attend(claim& tasks, std::uint32_t i, streams& ours, proto::time_point started);
+  void look_for_stop(claim& tasks, std::uint32_t i, proto::time_point now, cut_short& cut);
+  [[nodiscard]] bool exchange(streams& ours);
+  void drain(streams& ours);
+  [[nodiscard]] verdict judge(int exit_status, cut_short cut, proto::duration limit);
+
+  std::shared_ptr<const prepared_command> command_;
+  invocation invocation_;
+  spawner spawner_;
+  unique_fd null_;
+  child child_;
+  std::string output_;
+  bool wrote_much_ = false;  // the last process, to standard output
+  tail errors_;
+};
+
+}  // namespace weir::exec
