@@ -39,6 +39,7 @@ std::int64_t monotonic_ns() {
 
 struct settings {
   std::string bind, sink, from, log;
+  std::uint64_t window_bytes = 0;
   std::uint64_t tasks = 1000, latency = 0, long_at = 0, sleep_us = 0, long_us = 0;
   std::size_t size = 64;
   unsigned workers = 1, count = 200;
@@ -67,6 +68,7 @@ int ventilator(const settings& s) {
   weir::ventilator_options o;
   o.bind = {s.bind};
   o.sink = s.sink;
+  if (s.window_bytes > 0) o.window_bytes = s.window_bytes;
   weir::ventilator v(o);
   while (v.stats().workers < s.workers) std::this_thread::sleep_for(1ms);
   if (s.latency > 0) return measure_latency(v, s);
@@ -171,6 +173,7 @@ int main(int argc, char** argv) try {
   v->add_option("--workers", s.workers);
   v->add_option("--tasks", s.tasks);
   v->add_option("--size", s.size);
+  v->add_option("--window-bytes", s.window_bytes);
   v->add_option("--latency", s.latency);
   v->add_option("--sleep-us", s.sleep_us);
   v->add_option("--long-us", s.long_us);

@@ -100,10 +100,10 @@ transport::socket& transport::open(zmq::socket_type type, const endpoint& where,
   s.zmq.set(zmq::sockopt::handshake_ivl, 5000);
   s.zmq.set(zmq::sockopt::tcp_keepalive, 1);
   s.zmq.set(zmq::sockopt::tcp_keepalive_idle, 30);
-  if (type == zmq::socket_type::router)
-    s.zmq.set(zmq::sockopt::router_mandatory, true);
-  else
-    s.zmq.set(zmq::sockopt::immediate, true);  // nothing is queued for a peer that is not there
+  // Not ZMQ_IMMEDIATE: with it, libzmq 4.3.4 throws away what has arrived and has not been read
+  // when the connection closes (socket_base_t::hiccuped), so that a last BYE gets lost. Instead
+  // send() looks at whether the connection is up.
+  if (type == zmq::socket_type::router) s.zmq.set(zmq::sockopt::router_mandatory, true);
   const std::string monitor = "inproc://weir-monitor-" + std::to_string(sockets_.size());
   const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
   if (zmq_socket_monitor(s.zmq.handle(), monitor.c_str(), events) != 0)
