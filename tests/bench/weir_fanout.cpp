@@ -46,32 +46,62 @@ struct settings {
   bool sleep_from_payload = false;
 };
 
-int measure_latency(weir::ventilator& v, const settings& s) {
-  const std::string payload(s.size, 'x');
-  const std::uint64_t warm_up = s.latency / 10;
-  std::vector<double> micros;
-  micros.reserve(s.latency);
-  for (std::uint64_t i = 0; i < s.latency + warm_up; ++i) {
-    const auto start = steady_clock::now();
-    v.submit(payload);
-    v.wait_idle();
-    if (i >= warm_up) micros.push_back(seconds_since(start) * 1e6);
+/// One task at a time: the next one is submitted when the one before is acknowledged.
+class ping {
+ public:
+  explicit ping(const settings& s) : payload_(s.size, 'x'), warm_up_(s.latency / 10) {
+    micros_.reserve(s.latency);
+    left_ = s.latency + warm_up_;
   }
-  v.wait();
-  std::sort(micros.begin(), micros.end());
-  std::printf("{\"median_us\": %.1f, \"p99_us\": %.1f}\n", micros[micros.size() / 2],
-              micros[micros.size() * 99 / 100]);
-  return 0;
-}
+  void start(weir::ventilator& v) {
+    node_ = &v;
+    next();
+  }
+  void on_done() {
+    const double micros = seconds_since(sent_) * 1e6;
+    if (warm_up_ > 0)
+      --warm_up_;
+    else
+      micros_.push_back(micros);
+    if (--left_ > 0)
+      next();
+    else
+      node_->finish();
+  }
+  void print() {
+    std::sort(micros_.begin(), micros_.end());
+    std::printf("{\"median_us\": %.1f, \"p99_us\": %.1f}\n", micros_[micros_.size() / 2],
+                micros_[micros_.size() * 99 / 100]);
+  }
+
+ private:
+  void next() {
+    sent_ = steady_clock::now();
+    node_->submit(payload_);
+  }
+
+  std::string payload_;
+  std::uint64_t warm_up_, left_ = 0;
+  std::vector<double> micros_;
+  steady_clock::time_point sent_;
+  weir::ventilator* node_ = nullptr;
+};
 
 int ventilator(const settings& s) {
   weir::ventilator_options o;
   o.bind = {s.bind};
   o.sink = s.sink;
   if (s.window_bytes > 0) o.window_bytes = s.window_bytes;
+  ping pings(s);
+  if (s.latency > 0) o.on_done = [&](std::uint64_t) { pings.on_done(); };
   weir::ventilator v(o);
   while (v.stats().workers < s.workers) std::this_thread::sleep_for(1ms);
-  if (s.latency > 0) return measure_latency(v, s);
+  if (s.latency > 0) {
+    pings.start(v);
+    v.wait_for_end();
+    pings.print();
+    return 0;
+  }
   std::string payload(s.size, 'x');
   const auto start = steady_clock::now();
   for (std::uint64_t i = 0; i < s.tasks; ++i) {

@@ -8,6 +8,7 @@
 #include <weir/error.hpp>
 #include <weir/node.hpp>
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -59,12 +60,13 @@ class patience {
   proto::time_point since_{};
 };
 
-/// One round of a node's loop: waits, and feeds what came to the machine.
+/// One round of a node's loop: waits, without `held` if there is such a lock, and feeds what
+/// came to the machine.
 template <class Machine, class OnMessage>
 void round(transport& net, Machine& machine, proto::outbox& out,
            std::vector<transport::event>& events, proto::time_point deadline, bool reading,
-           OnMessage&& on_message) {
-  net.wait(deadline, reading);
+           OnMessage&& on_message, std::unique_lock<std::mutex>* held = nullptr) {
+  net.wait(deadline, reading, held);
   events.clear();
   net.receive(events, reading ? round_messages : 0);
   const auto now = proto::clock::now();

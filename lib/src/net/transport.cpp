@@ -111,6 +111,8 @@ transport::socket& transport::open(zmq::socket_type type, const endpoint& where,
   s.monitor = zmq::socket_t(context_, zmq::socket_type::pair);
   s.monitor.set(zmq::sockopt::linger, 0);
   s.monitor.connect(monitor);
+  s.fd = s.zmq.get(zmq::sockopt::fd);
+  s.monitor_fd = s.monitor.get(zmq::sockopt::fd);
   return sockets_.emplace_back(std::move(s));
 }
 
@@ -150,31 +152,54 @@ proto::peer_id transport::connect(const endpoint& where, bool insecure) {
   return id;
 }
 
-void transport::wait(proto::time_point deadline, bool reading) {
+bool transport::readable(bool reading) {
+  if (!pending_.empty()) return true;
+  for (auto& s : sockets_) {
+    if (!s.zmq) continue;
+    if (reading && (s.zmq.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0) return true;
+    if ((s.monitor.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0) return true;
+  }
+  return false;
+}
+
+void transport::wait(proto::time_point deadline, bool reading,
+                     std::unique_lock<std::mutex>* held) {
   flush_waiting();
   const auto now = proto::clock::now();
   for (const auto& s : sockets_)
     if (s.probes > 0) deadline = std::min(deadline, s.probe_at);
   // A full pipe gives no notice when it has room again.
   if (waiting_peers_ > 0) deadline = std::min(deadline, now + 5ms);
-  if (!pending_.empty()) deadline = now;
-  items_.clear();
-  items_.push_back({nullptr, wake_fd_, ZMQ_POLLIN, 0});
-  for (auto& s : sockets_) {
+  if (deadline <= now || readable(reading)) return;
+  fds_.clear();
+  fds_.push_back({wake_fd_, POLLIN, 0});
+  for (const auto& s : sockets_) {
     if (!s.zmq) continue;  // forgotten
-    items_.push_back({s.monitor.handle(), 0, ZMQ_POLLIN, 0});
-    if (reading) items_.push_back({s.zmq.handle(), 0, ZMQ_POLLIN, 0});
+    fds_.push_back({s.monitor_fd, POLLIN, 0});
+    if (reading) fds_.push_back({s.fd, POLLIN, 0});
   }
+  reading_ = reading;
+  sleeping_until_ = deadline;
   // Rounded up: waking a moment early would only mean to wait again.
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
-  const long timeout = static_cast<long>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
-  if (zmq_poll(items_.data(), static_cast<int>(items_.size()), timeout) < 0 &&
-      zmq_errno() != EINTR)
-    throw error(exit_code::software, std::string("poll: ") + zmq_strerror(zmq_errno()));
-  if (items_[0].revents != 0) {
-    std::uint64_t count = 0;
-    [[maybe_unused]] const auto n = ::read(wake_fd_, &count, sizeof count);
-  }
+  const int timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 60'000));
+  if (held) held->unlock();
+  const int ready = ::poll(fds_.data(), fds_.size(), timeout);
+  const int failure = errno;
+  if (held) held->lock();
+  if (ready < 0 && failure != EINTR)
+    throw error(exit_code::software, std::string("poll: ") + std::strerror(failure));
+  sleeping_until_ = {};
+  if (ready > 0 && fds_[0].revents != 0) drain_wake();
+}
+
+void transport::drain_wake() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto n = ::read(wake_fd_, &count, sizeof count);
+}
+
+void transport::nudge(proto::time_point deadline) {
+  if (deadline < sleeping_until_ || waiting_peers_ > 0 || readable(reading_)) wake();
 }
 
 void transport::receive(std::vector<event>& events, std::size_t most) {

@@ -8,12 +8,14 @@
 
 #include <weir/endpoint.hpp>
 
+#include <poll.h>
 #include <zmq.hpp>
 
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -26,7 +28,9 @@ namespace weir::net {
 /// endpoints: it would deal messages to whichever is there). What a peer sends never throws: a
 /// message that cannot be read is counted, and answered with ERROR `malformed`.
 ///
-/// Threads    One thread, except wake().
+/// Threads    One at a time, except wake(). wait() can let go of the caller's lock while it
+///            sleeps, so that another thread may send meanwhile; that thread calls nudge() when
+///            it is done.
 /// Errors     bind() and connect() throw weir::error.
 class transport {
  public:
@@ -54,8 +58,14 @@ class transport {
   proto::peer_id connect(const endpoint& where, bool insecure);
 
   /// Blocks until something may be there, wake(), or the deadline. With `reading` false it does
-  /// not look for messages, so that they wait where they are.
-  void wait(proto::time_point deadline, bool reading);
+  /// not look for messages, so that they wait where they are. `held`, if given, is let go of
+  /// while it sleeps.
+  void wait(proto::time_point deadline, bool reading,
+            std::unique_lock<std::mutex>* held = nullptr);
+  /// After another thread has used the sockets: wakes the one that sleeps in wait() if there is
+  /// something that it would otherwise not hear of (sending swallows ZeroMQ's edge-triggered
+  /// notices), or if it should look at `deadline` before it meant to.
+  void nudge(proto::time_point deadline);
   /// Fetches what is there, at most `most` messages.
   void receive(std::vector<event>& events, std::size_t most);
   /// Encodes and sends; never blocks. What cannot be sent because the peer is gone shows up as
@@ -73,6 +83,8 @@ class transport {
   struct socket {
     zmq::socket_t zmq;
     zmq::socket_t monitor;
+    int fd = -1;  // ZMQ_FD of both: edge-triggered, only says that ZMQ_EVENTS is worth a look
+    int monitor_fd = -1;
     bool bound = false;
     bool up = false;  // connected ones only
     std::string endpoint;
@@ -90,6 +102,8 @@ class transport {
   enum class sent { yes, full, gone };
 
   socket& open(zmq::socket_type type, const endpoint& where, bool insecure, const char* verb);
+  void drain_wake();
+  [[nodiscard]] bool readable(bool reading);
   [[nodiscard]] sent try_send(peer& to, const proto::frames& f);
   void lose(proto::peer_id id);
   bool receive_one(socket& s, std::vector<event>& events);
@@ -101,7 +115,9 @@ class transport {
   std::deque<socket> sockets_;  // stable addresses
   std::map<proto::peer_id, peer> peers_;
   std::vector<event> pending_;  // noticed while sending
-  std::vector<zmq::pollitem_t> items_;
+  std::vector<pollfd> fds_;
+  proto::time_point sleeping_until_{};  // while in wait()
+  bool reading_ = true;
   std::uint32_t next_peer_ = 1;
   std::size_t turn_ = 0;
   std::size_t waiting_peers_ = 0;

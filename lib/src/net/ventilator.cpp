@@ -66,6 +66,11 @@ struct ventilator::impl {
   std::vector<net::transport::event> events;
   std::vector<net::committer::done_range> committed;
 
+  // Over the machine, the sockets and the outbox. The loop lets go of it while it sleeps: then
+  // whoever submits a task to an idle ventilator sends it himself, without a thread switch.
+  std::mutex loop_mutex;
+  std::exception_ptr submit_failure;
+
   // Between submitters and the loop.
   struct refused {
     std::uint64_t before = 0;  // how many of `open` come before it
@@ -83,6 +88,7 @@ struct ventilator::impl {
   bool ended = false;
   bool complete = false;
   bool loop_waits = false;
+  bool quiet = true;  // nothing is outstanding
   unsigned submitters_waiting = 0;
   std::uint64_t taken = 0;                                            // tasks that the loop has
   std::uint64_t awaited = std::numeric_limits<std::uint64_t>::max();  // see wait_idle()
@@ -94,6 +100,7 @@ struct ventilator::impl {
   ~impl();
   bool add(std::unique_lock<std::mutex>& lock, std::size_t bytes);
   void wake_if_waiting(std::unique_lock<std::mutex>& lock);
+  bool send_directly();
   void run();
   void take_input();
   void on_message(proto::peer_id peer, proto::message m, proto::time_point now);
@@ -162,13 +169,29 @@ bool ventilator::impl::add(std::unique_lock<std::mutex>& lock, std::size_t bytes
 
 void ventilator::impl::wake_if_waiting(std::unique_lock<std::mutex>& lock) {
   if (!std::exchange(loop_waits, false)) return;
+  const bool alone = std::exchange(quiet, false);
   lock.unlock();
-  net.wake();
+  if (!alone || !send_directly()) net.wake();
+}
+
+bool ventilator::impl::send_directly() {
+  const std::unique_lock held(loop_mutex, std::try_to_lock);
+  if (!held || submit_failure) return false;
+  try {
+    settle(proto::clock::now());
+    (void)publish();
+    const std::lock_guard lock(mutex);
+    loop_waits = true;
+  } catch (...) {  // for the loop to throw
+    submit_failure = std::current_exception();
+    return false;
+  }
+  net.nudge(machine.next_deadline());
+  return true;
 }
 
 void ventilator::impl::take_input() {
   std::unique_lock lock(mutex);
-  loop_waits = false;
   if (!open.empty() || !open_refused.empty()) {
     proto::pack all = open.take();
     auto none = std::exchange(open_refused, {});
@@ -236,6 +259,8 @@ void ventilator::impl::run() {
   try {
     net::patience for_worker(options.connect_timeout);
     net::patience for_sink(options.connect_timeout);
+    std::unique_lock held(loop_mutex);
+    std::uint64_t told = 0;
     for (;;) {
       auto deadline =
           std::min({machine.next_deadline(), for_worker.deadline(), for_sink.deadline()});
@@ -244,10 +269,17 @@ void ventilator::impl::run() {
         loop_waits = open.empty() && open_refused.empty() && !stopping;
         if (!loop_waits && room_tasks > 0) deadline = proto::clock::now();
       }
-      net::round(net, machine, out, events, deadline, true,
-                 [&](proto::peer_id peer, proto::message m, proto::time_point now) {
-                   on_message(peer, std::move(m), now);
-                 });
+      net::round(
+          net, machine, out, events, deadline, true,
+          [&](proto::peer_id peer, proto::message m, proto::time_point now) {
+            on_message(peer, std::move(m), now);
+          },
+          &held);
+      {
+        const std::lock_guard lock(mutex);
+        loop_waits = false;
+      }
+      if (submit_failure) std::rethrow_exception(submit_failure);
       const auto now = proto::clock::now();
       settle(now);
       if (!machine.fatal().empty()) throw error(exit_code::protocol, machine.fatal());
@@ -263,6 +295,12 @@ void ventilator::impl::run() {
       for_worker.check(machine.stats().workers == 0, now, "no worker at " + at);
       for_sink.check(!machine.has_sink(), now,
                      "no sink at " + (options.sink.empty() ? at : options.sink));
+      if (options.on_done && machine.stats().done > told) {
+        told = machine.stats().done;
+        held.unlock();
+        options.on_done(told);
+        held.lock();
+      }
     }
   } catch (...) {
     machine.say_bye(proto::bye_reason::leaving, proto::clock::now(), out);
@@ -298,6 +336,7 @@ bool ventilator::impl::publish() {
            c.workers,
            c.lost_workers,
            net.stats().rejected};
+  quiet = machine.outstanding() == 0;
   if (stats.done >= awaited) {
     awaited = std::numeric_limits<std::uint64_t>::max();
     changed.notify_all();

@@ -84,6 +84,10 @@ struct worker::impl {
   std::atomic<int> stops = 0;
   int stops_seen = 0;
   proto::time_point next_report{};
+  // Over the machine, the sockets and the outbox. The loop lets go of it while it sleeps: then
+  // a slot that has something to deliver does it itself, without a thread switch.
+  std::mutex loop_mutex;
+  std::exception_ptr slot_failure;
   mutable std::mutex stats_mutex;
   worker_stats stats;
   exec::pool pool;  // last: its threads use what is above
@@ -93,7 +97,7 @@ struct worker::impl {
         machine(net::introduce(proto::role::worker, options,
                                {proto::role::ventilator, proto::role::sink}),
                 machine_options(options), proto::clock::now()),
-        pool(slots_of(options), std::move(factory), [this] { net.wake(); }) {
+        pool(slots_of(options), std::move(factory), [this] { on_slot_done(); }) {
     for (const auto& e : options.bind)
       endpoints.push_back(net.bind(endpoint::parse(e), options.insecure));
     for (const auto& e : options.connect)
@@ -102,10 +106,27 @@ struct worker::impl {
   }
 
   void run();
+  void on_slot_done();
   void settle(proto::time_point now);
   void collect(proto::time_point now);
   void publish();
 };
+
+void worker::impl::on_slot_done() {
+  const std::unique_lock held(loop_mutex, std::try_to_lock);
+  if (!held || slot_failure) return net.wake();
+  try {
+    const auto now = proto::clock::now();
+    collect(now);
+    settle(now);
+    publish();
+    if (machine.done()) return net.wake();
+    net.nudge(machine.next_deadline());
+  } catch (...) {  // for the loop to throw
+    slot_failure = std::current_exception();
+    net.wake();
+  }
+}
 
 void worker::impl::collect(proto::time_point now) {
   finished.clear();
@@ -150,14 +171,18 @@ void worker::impl::run() {
   net::patience for_ventilator(options.connect_timeout);
   net::patience for_sink(options.connect_timeout);
   proto::time_point leave_by{};
+  std::unique_lock held(loop_mutex);
   for (;;) {
     auto deadline =
         std::min({machine.next_deadline(), for_ventilator.deadline(), for_sink.deadline()});
     if (stats.running > 0) deadline = std::min(deadline, proto::clock::now() + report_interval);
-    net::round(net, machine, out, events, deadline, true,
-               [&](proto::peer_id peer, proto::message m, proto::time_point now) {
-                 machine.on_message(peer, std::move(m), now, out);
-               });
+    net::round(
+        net, machine, out, events, deadline, true,
+        [&](proto::peer_id peer, proto::message m, proto::time_point now) {
+          machine.on_message(peer, std::move(m), now, out);
+        },
+        &held);
+    if (slot_failure) std::rethrow_exception(slot_failure);
     const auto now = proto::clock::now();
     collect(now);
     settle(now);
