@@ -5,6 +5,7 @@
 #include "watcher.hpp"
 
 #include <weir/error.hpp>
+#include <weir/memory.hpp>
 #include <weir/sink.hpp>
 
 #include <atomic>
@@ -100,6 +101,7 @@ int run(settings& s, node_context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   settings s;
   return node_main(
       argc, argv, about,

@@ -7,6 +7,7 @@
 #include "watcher.hpp"
 
 #include <weir/error.hpp>
+#include <weir/memory.hpp>
 #include <weir/ventilator.hpp>
 
 #include <sys/eventfd.h>
@@ -86,6 +87,10 @@ void declare(CLI::App& app, settings& s) {
   app.add_option("--window", s.node.window, "Tasks read and not yet acknowledged, at most")
       ->type_name("N")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{16} << 20))
+      ->group("Delivery");
+  add_size(app, "--window-bytes", s.node.window_bytes,
+           "The same in bytes; one task always fits, and a quarter of it is used by many small "
+           "ones")
       ->group("Delivery");
   app.add_option("--max-attempts", s.node.max_attempts,
                  "Give a task up when it has failed, or taken its worker down, this often")
@@ -273,6 +278,7 @@ int run(settings& s, node_context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   settings s;
   return node_main(
       argc, argv, about,

@@ -5,6 +5,7 @@
 
 #include <weir/command.hpp>
 #include <weir/error.hpp>
+#include <weir/memory.hpp>
 #include <weir/worker.hpp>
 
 #include <atomic>
@@ -155,6 +156,7 @@ int run(settings& s, node_context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   settings s;
   return node_main(
       argc, argv, about,

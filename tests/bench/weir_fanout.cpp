@@ -7,6 +7,7 @@
 //   payload sink --bind R                                                   counts idle-workers
 //   --count N --from T                                 N sessions that never work
 #include <weir/error.hpp>
+#include <weir/memory.hpp>
 #include <weir/sink.hpp>
 #include <weir/ventilator.hpp>
 #include <weir/worker.hpp>
@@ -194,6 +195,7 @@ int idle_workers(const settings& s) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  weir::keep_freed_memory();
   settings s;
   CLI::App app("The embedded library at work, for scripts/bench");
   app.require_subcommand(1);

@@ -29,7 +29,7 @@ struct ventilator_options : node_options {
   /// Tasks read and not yet acknowledged. More hides more latency and costs memory.
   std::uint64_t window = 65'536;
   /// Payload bytes read and not yet acknowledged; one task always fits.
-  std::uint64_t window_bytes = 16 * 1024 * 1024;
+  std::size_t window_bytes = std::size_t{16} * 1024 * 1024;
   /// Called when tasks have been acknowledged, with how many are done so far. On the loop
   /// thread: it may call submit() as long as less than `window` tasks are under way.
   std::function<void(std::uint64_t done)> on_done;
