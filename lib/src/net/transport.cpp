@@ -113,6 +113,7 @@ transport::socket& transport::open(zmq::socket_type type, const endpoint& where,
   s.monitor.connect(monitor);
   s.fd = s.zmq.get(zmq::sockopt::fd);
   s.monitor_fd = s.monitor.get(zmq::sockopt::fd);
+  wake();  // whoever sleeps in wait() does not look at this one yet
   return sockets_.emplace_back(std::move(s));
 }
 
