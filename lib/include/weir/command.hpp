@@ -62,13 +62,13 @@ enum class command_mode {
 struct command_options {
   command_mode mode = command_mode::process;
   /// The command and its arguments; the command is looked up in PATH, once.
-  std::vector<std::string> argv;
+  std::vector<std::string> argv{};
   /// NAME=VALUE each, added to the worker's environment, which is inherited. A NAME alone is
   /// refused. Processes of one task also get WEIR_TASK_ID (the source in hexadecimal, "-",
   /// seq), WEIR_SEQ and WEIR_ATTEMPT.
-  std::vector<std::string> env;
+  std::vector<std::string> env{};
   /// Where it runs; empty: where the worker does.
-  std::string cwd;
+  std::string cwd{};
   /// The largest result in bytes; the default is the largest payload that a message may carry.
   std::size_t max_output = std::size_t{16} * 1024 * 1024;
   /// From TERM to KILL. Long enough to remove a temporary file, short enough that a worker

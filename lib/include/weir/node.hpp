@@ -11,9 +11,9 @@ namespace weir {
 
 /// How a node is reached and how long it waits for others.
 struct node_options {
-  std::string name;               ///< a label in messages; empty: the role and the process id
-  std::vector<std::string> bind;  ///< endpoints that others connect to
-  std::vector<std::string> connect;  ///< endpoints that others have bound
+  std::string name{};               ///< a label in messages; empty: the role and the process id
+  std::vector<std::string> bind{};  ///< endpoints that others connect to
+  std::vector<std::string> connect{};  ///< endpoints that others have bound
   /// Allow addresses that other machines can reach. There is no authentication and no
   /// encryption yet: anybody who can reach the address can read and add results.
   bool insecure = false;
@@ -26,7 +26,7 @@ struct node_options {
   std::chrono::milliseconds heartbeat{1000};
   /// What an operator might want to know: a peer joined, left, was silent for too long. Called
   /// on the node's loop thread. Empty: nobody wants to.
-  std::function<void(bool warning, const std::string& text)> on_notice;
+  std::function<void(bool warning, const std::string& text)> on_notice{};
 };
 
 }  // namespace weir

@@ -17,7 +17,7 @@ namespace weir {
 struct ventilator_options : node_options {
   /// Where workers deliver results and this ventilator hears that they are committed. Empty: no
   /// sink; results come back here and go to the store or handler given to the constructor.
-  std::string sink;
+  std::string sink{};
   /// Bind instead, and let the sink connect.
   bool sink_connects = false;
   /// How often a task may fail, or take its worker down with it, before it is given up.
@@ -34,11 +34,11 @@ struct ventilator_options : node_options {
   /// thread: it may call submit() as long as less than `window` tasks are under way.
   std::function<void(std::uint64_t done)> on_done;
   /// Called for each task that is given up, with its payload. On the loop thread.
-  std::function<void(const result&, std::string_view payload)> on_given_up;
+  std::function<void(const result&, std::string_view payload)> on_given_up{};
   /// A handler's report of how far a task is. On the loop thread.
   std::function<void(const task_id&, std::uint64_t done, std::uint64_t total,
                      std::string_view text)>
-      on_progress;
+      on_progress{};
   /// In order of the tasks; only without a sink. See sink_options.
   bool keep_order = false;
 };

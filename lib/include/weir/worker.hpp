@@ -61,7 +61,7 @@ struct worker_options : node_options {
   /// Tasks run at a time, each on its own thread. 0: as many as there are cores.
   unsigned slots = 0;
   /// Where results go whatever the ventilators say. Empty: where they say.
-  std::string results_to;
+  std::string results_to{};
   /// Stay when the ventilators are finished, for the next ones.
   bool serve = false;
   /// The most tasks in hand, results apart; the window sizes itself below this.
