@@ -15,14 +15,14 @@
 //            counted once. A slot of the relay waits meanwhile; slots are what limits the
 //            ranges under way. A part that fails for good fails its range.
 #include "socket_folder.hpp"
+#include "worker_thread.hpp"
 
 #include <weir/error.hpp>
 #include <weir/ventilator.hpp>
-#include <weir/worker.hpp>
 
 #include <algorithm>
 #include <cstdint>
-#include <future>
+#include <deque>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -59,29 +59,44 @@ std::string count_primes(const weir::task& t) {
   return std::to_string(n);
 }
 
-/// One slot, so that everything its ventilator has is a part of the one range in hand.
-void relay(const std::string& from, const std::string& next) {
-  std::uint64_t sum = 0;
-  std::uint64_t failed = 0;
-  weir::ventilator parts{{{.bind = {next}}}, [&](const weir::result& r) {
-                           if (r.code == weir::status::ok)
-                             sum += std::stoull(std::string(r.payload));
-                           else
-                             ++failed;
-                         }};
-  const auto expand = [&](const weir::task& t) {
+/// A stage between two others.
+class relay {
+ public:
+  // One slot, so that whatever its ventilator has is a part of the one range in hand.
+  relay(const std::string& from, const std::string& next)
+      : parts_{{{.bind = {next}}}, [this](const weir::result& r) { add(r); }},
+        worker_{{{.connect = {from}}, 1}, [this](const weir::task& t) { return expand(t); }} {}
+
+  /// Requires the stage before it to be finished; tells the one after it.
+  void finish() {
+    worker_.finish();
+    parts_.wait();
+  }
+
+ private:
+  void add(const weir::result& r) {
+    if (r.code == weir::status::ok)
+      sum_ += std::stoull(std::string(r.payload));
+    else
+      ++failed_;
+  }
+
+  std::string expand(const weir::task& t) {
     const range whole = range::parse(std::string(t.payload()));
-    sum = failed = 0;
+    sum_ = failed_ = 0;
     for (std::uint64_t at = whole.from; at < whole.to; at += fine)
-      parts.submit(range{at, std::min(at + fine, whole.to)}.text());
-    // Only now is the range done. The results above have been handled before this returns.
-    if (!parts.wait_idle() || failed > 0)
-      throw weir::task_error(weir::status::aborted, std::to_string(failed) + " parts failed");
-    return std::to_string(sum);
-  };
-  weir::worker{{{.connect = {from}}, 1}, expand}.run();
-  parts.wait();  // says to the counters that nothing more will come
-}
+      parts_.submit(range{at, std::min(at + fine, whole.to)}.text());
+    // Only now is the range done. add() has been called for all parts before this returns.
+    if (!parts_.wait_idle() || failed_ > 0)
+      throw weir::task_error(weir::status::aborted, std::to_string(failed_) + " parts failed");
+    return std::to_string(sum_);
+  }
+
+  std::uint64_t sum_ = 0;
+  std::uint64_t failed_ = 0;
+  weir::ventilator parts_;
+  worker_thread worker_;  // last: uses what is above
+};
 
 int run(std::uint64_t limit) {
   const socket_folder sockets;
@@ -96,17 +111,16 @@ int run(std::uint64_t limit) {
                        else
                          std::cerr << "stages: " << r.details->message << '\n';
                      }};
-  std::vector<std::future<void>> others;
-  for (const auto& next : parts)
-    others.push_back(std::async(std::launch::async, relay, ranges, next));
-  others.push_back(std::async(std::launch::async, [&] {
-    weir::worker{{{.connect = parts}}, count_primes}
-        .run();  // several ventilators, served alike
-  }));
+  std::deque<relay> relays;
+  for (const auto& next : parts) relays.emplace_back(ranges, next);
+  // Several ventilators are served alike.
+  worker_thread counters{{{.connect = parts}}, count_primes};
+
   for (std::uint64_t at = 0; at < limit; at += coarse)
     v.submit(range{at, std::min(at + coarse, limit)}.text());
   v.wait();
-  for (auto& each : others) each.get();
+  for (auto& each : relays) each.finish();
+  counters.finish();
   if (v.stats().failed > 0) return 1;
   std::cout << primes << " primes below " << limit << '\n';
   return 0;

@@ -9,16 +9,15 @@
 //
 // Delivery   A file may be read twice, after a death; it is added to the table once.
 #include "socket_folder.hpp"
+#include "worker_thread.hpp"
 
 #include <weir/error.hpp>
 #include <weir/ventilator.hpp>
-#include <weir/worker.hpp>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdint>
 #include <fstream>
-#include <future>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -76,12 +75,10 @@ int run(const std::vector<std::string>& paths) {
   const std::string tasks = sockets.endpoint("tasks");
   table total;
   weir::ventilator v{{{.bind = {tasks}}}, [&](const weir::result& r) { add(r, total); }};
-  auto mapping = std::async(std::launch::async, [&] {
-    weir::worker{{{.connect = {tasks}}}, count_words}.run();
-  });
+  worker_thread mapping{{{.connect = {tasks}}}, count_words};
   for (const auto& path : paths) v.submit(path);
   v.wait();
-  mapping.get();
+  mapping.finish();
   print_most_frequent(total);
   return v.stats().failed == 0 ? 0 : 1;
 }
