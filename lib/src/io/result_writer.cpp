@@ -131,7 +131,7 @@ std::string describe_failure(status code, const outcome_details& details) {
     why = "exit " + std::to_string(details.exit_code);
   else
     why = to_string(code);
-  if (!details.message.empty()) why += " (" + details.message + ")";
+  if (!details.message.empty() && details.message != why) why += " (" + details.message + ")";
   return why;
 }
 
