@@ -29,6 +29,9 @@ void links::greet(peer_id peer, connection& c, time_point now, outbox& out) {
 }
 
 void links::start_greeting(peer_id peer, connection& c, time_point now, outbox& out) {
+  // The other end takes this HELLO for a repetition, and does not begin again, if it has heard
+  // nothing else from us since the last one.
+  if (c.joined && !sessions_.at(c.session).spoken) out.send(peer, alive{});
   c.greeting = true;
   c.hello_interval = std::min(first_hello_interval, options_.heartbeat);
   greet(peer, c, now, out);
@@ -90,6 +93,7 @@ std::optional<session_id> links::receive(peer_id peer, const message& m, time_po
   }
   session& s = sessions_.at(it->second.session);
   s.last_heard = now;
+  it->second.spoken = true;
   if (std::holds_alternative<alive>(m)) return std::nullopt;
   return it->second.session;
 }
@@ -117,7 +121,9 @@ void links::on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
                    static_cast<std::uint32_t>(
                        std::chrono::duration_cast<std::chrono::milliseconds>(options_.heartbeat)
                            .count())});
-  if (c.joined && c.session == h.self.session) {
+  const bool repetition = c.joined && c.session == h.self.session && !c.spoken;
+  c.spoken = false;
+  if (repetition) {
     sessions_.at(c.session).last_heard = now;
     return;
   }
@@ -146,6 +152,8 @@ void links::on_welcome(peer_id peer, const welcome& w, time_point now, outbox& o
   const auto beat = std::max<duration>(std::chrono::milliseconds(w.heartbeat_ms),
                                        std::chrono::milliseconds(10));
   join(peer, w.self, beat, now, out, events);
+  // ALIVE is due unless something else is said now: see start_greeting().
+  sessions_.at(w.self.session).last_sent = now - beat;
 }
 
 void links::join(peer_id peer, const introduction& who, duration heartbeat, time_point now,
@@ -175,31 +183,31 @@ void links::join(peer_id peer, const introduction& who, duration heartbeat, time
   }
   c.joined = true;
   c.session = who.session;
-  sessions_[who.session] = session{who, peer, true, now, now, {}, heartbeat};
+  sessions_[who.session] = session{who, peer, true, now, now, {}, heartbeat, false};
   events.push_back({change::joined, who.session, who, {}});
 }
 
 void links::on_error(peer_id peer, const error_message& e, time_point now, outbox& out,
                      std::vector<event>& events) {
   const auto it = connections_.find(peer);
-  if (it == connections_.end() || !it->second.ours) return;
+  if (it == connections_.end()) return;
   connection& c = it->second;
+  if (e.code == wire_error::malformed) return;  // counted by the sender's own tests, not fatal
   if (e.code == wire_error::say_hello) {
-    if (!c.greeting) start_greeting(peer, c, now, out);
+    if (c.ours && !c.greeting) start_greeting(peer, c, now, out);
     return;
   }
-  if (e.code == wire_error::malformed) return;  // counted by the sender's own tests, not fatal
+  if (!c.ours && !c.joined) return;  // a stranger's opinion
   c.greeting = false;
   events.push_back({change::refused, c.joined ? c.session : session_id{}, {}, e.text});
 }
 
 void links::tick(time_point now, outbox& out, std::vector<event>& events) {
   // Stopped (SIGSTOP, a suspended laptop) for longer than a heartbeat: the silence was ours.
-  if (now - last_tick_ > 2 * options_.heartbeat) {
-    for (auto& [id, s] : sessions_) {
-      s.last_heard = now;
-      if (!s.connected) s.down_since = now;
-    }
+  for (auto& [id, s] : sessions_) {
+    if (now - last_tick_ <= 2 * s.heartbeat) continue;
+    s.last_heard = now;
+    if (!s.connected) s.down_since = now;
   }
   last_tick_ = now;
   for (auto& [peer, c] : connections_)
@@ -213,13 +221,23 @@ void links::tick(time_point now, outbox& out, std::vector<event>& events) {
       const auto c = connections_.find(s.via);
       if (c != connections_.end()) {
         c->second.joined = false;
-        if (c->second.ours && !c->second.greeting) start_greeting(s.via, c->second, now, out);
+        if (!c->second.ours) {
+          // If it speaks again after all it is told to say HELLO, like anybody unknown.
+          out.forgets.push_back(c->first);
+          connections_.erase(c);
+        } else if (!c->second.greeting) {
+          start_greeting(s.via, c->second, now, out);
+        }
       }
       it = sessions_.erase(it);
       continue;
     }
-    if (s.connected && now - s.last_sent >= s.heartbeat) {
-      out.send(s.via, alive{});
+    if (now - s.last_sent >= s.heartbeat) {
+      // Kept in step even if there is nobody to send to, so that next_deadline() moves on.
+      if (reachable(s)) {
+        out.send(s.via, alive{});
+        s.spoken = true;
+      }
       s.last_sent = now;
     }
     ++it;
@@ -233,18 +251,17 @@ time_point links::next_deadline() const {
     if (c.greeting) next = std::min(next, c.next_hello);
   for (const auto& [id, s] : sessions_) {
     next = std::min(next, s.last_heard + patience * s.heartbeat);
-    if (s.connected)
-      next = std::min(next, s.last_sent + s.heartbeat);
-    else
-      next = std::min(next, s.down_since + s.heartbeat);
+    next = std::min(next, s.last_sent + s.heartbeat);
+    if (!s.connected) next = std::min(next, s.down_since + s.heartbeat);
   }
   return next;
 }
 
 void links::send(session_id to, message what, time_point now, outbox& out) {
   const auto it = sessions_.find(to);
-  if (it == sessions_.end() || !it->second.connected) return;
+  if (it == sessions_.end() || !reachable(it->second)) return;
   it->second.last_sent = now;
+  it->second.spoken = true;
   out.send(it->second.via, std::move(what));
 }
 
@@ -267,6 +284,17 @@ void links::drop(session_id who, time_point now, outbox& out) {
   }
 }
 
+void links::renew(session_id who, time_point now, outbox& out) {
+  const auto it = sessions_.find(who);
+  if (it == sessions_.end() || !reachable(it->second)) return;  // it will join again anyway
+  const peer_id via = it->second.via;
+  connection& c = connections_.at(via);
+  if (c.ours)
+    start_greeting(via, c, now, out);
+  else
+    out.send(via, error_message{wire_error::say_hello, "let us begin again: say HELLO"});
+}
+
 void links::close(peer_id peer, outbox& out) {
   const auto c = connections_.find(peer);
   if (c == connections_.end()) return;
@@ -280,9 +308,19 @@ const introduction* links::info(session_id who) const {
   return it == sessions_.end() ? nullptr : &it->second.info;
 }
 
-bool links::connected(session_id who) const {
+bool links::reachable(const session& s) const {
+  if (!s.connected) return false;
+  const auto c = connections_.find(s.via);
+  return c != connections_.end() && !c->second.greeting;
+}
+
+bool links::reachable(session_id who) const {
   const auto it = sessions_.find(who);
-  return it != sessions_.end() && it->second.connected;
+  return it != sessions_.end() && reachable(it->second);
+}
+
+void links::not_listening(time_point now) {
+  for (auto& [id, s] : sessions_) s.last_heard = now;
 }
 
 std::optional<session_id> links::on(peer_id peer) const {

@@ -63,27 +63,42 @@ class links {
   void tick(time_point now, outbox& out, std::vector<event>& events);
   [[nodiscard]] time_point next_deadline() const;
 
-  /// Sends to a session; dropped if it is disconnected (it will join again and be resynced).
+  /// For a node that is not reading, because it cannot take more: call this instead of letting
+  /// the silence count against the peers.
+  void not_listening(time_point now);
+
+  /// Sends to a session; dropped if it cannot be reached (it will join again and be resynced).
   void send(session_id to, message what, time_point now, outbox& out);
   /// Ends a session without an event, e.g. after BYE. A connection that this node opened goes
   /// on greeting, so that the next peer at that endpoint is found.
   void drop(session_id who, time_point now, outbox& out);
+  /// Has both ends of a session that stands go through joined again, and compare what they
+  /// hold: HELLO from whoever connected.
+  void renew(session_id who, time_point now, outbox& out);
   /// Stops greeting and forgets a connection altogether.
   void close(peer_id peer, outbox& out);
 
   [[nodiscard]] const introduction* info(session_id who) const;
-  [[nodiscard]] bool connected(session_id who) const;
+  /// Whether what is sent now has a chance to arrive: its connection stands, and neither end is
+  /// about to begin again.
+  [[nodiscard]] bool reachable(session_id who) const;
   /// The session on a connection, if it has joined.
   [[nodiscard]] std::optional<session_id> on(peer_id peer) const;
   [[nodiscard]] std::vector<session_id> with_role(role r) const;
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+  /// Connections that are remembered, with a session or without.
+  [[nodiscard]] std::size_t connections() const { return connections_.size(); }
   [[nodiscard]] introduction& self() { return options_.self; }
+  [[nodiscard]] duration heartbeat() const { return options_.heartbeat; }
 
  private:
   struct connection {
     bool ours = false;      // this node opened it
-    bool greeting = false;  // HELLO until WELCOME
-    session_id session{};   // the last one that joined here
+    bool greeting = false;  // HELLO until WELCOME, and nothing else
+    // Accepted: something came after the last HELLO. Then the next HELLO is no repetition for
+    // want of a WELCOME, but a peer that has lost the session and begins again.
+    bool spoken = false;
+    session_id session{};  // the last one that joined here
     bool joined = false;
     time_point next_hello;
     duration hello_interval{};
@@ -94,6 +109,7 @@ class links {
     bool connected = true;
     time_point last_heard, last_sent, down_since;
     duration heartbeat{};
+    bool spoken = false;  // we have sent something since it joined
   };
 
   void greet(peer_id peer, connection& c, time_point now, outbox& out);
@@ -108,6 +124,7 @@ class links {
             outbox& out, std::vector<event>& events);
   void refuse(peer_id peer, wire_error code, std::string text, outbox& out);
   [[nodiscard]] bool accepts(role r) const;
+  [[nodiscard]] bool reachable(const session& s) const;
 
   options options_;
   std::map<peer_id, connection> connections_;

@@ -63,13 +63,15 @@ class run_map {
     }
   }
 
-  /// Calls `seen(range)` for each part of `range` that is in the map.
+  /// Calls `seen(range, run)` for each part of `range` that is in the map, with the run it is
+  /// part of.
   template <class Seen>
   void for_overlap(seq_range range, Seen&& seen) const {
     auto it = runs_.upper_bound(range.first);
     if (it != runs_.begin() && last_of(std::prev(it)) >= range.first) --it;
     for (; it != runs_.end() && it->first <= range.last; ++it)
-      seen(seq_range{std::max(it->first, range.first), std::min(last_of(it), range.last)});
+      seen(seq_range{std::max(it->first, range.first), std::min(last_of(it), range.last)},
+           it->second);
   }
 
   /// Removes the first run, or its first `most` tasks. Requires the map not to be empty.

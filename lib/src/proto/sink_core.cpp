@@ -3,6 +3,7 @@
 #include "proto/limits.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace weir::proto {
@@ -62,11 +63,21 @@ std::vector<message> sink_core::what_is_done(const source_id& id) const {
 }
 
 std::vector<session_id> sink_core::take_waiting(const source_id& id) {
+  std::vector<session_id> who(waiting_for_others_.begin(), waiting_for_others_.end());
   const auto it = waiting_.find(id);
-  if (it == waiting_.end()) return {};
-  auto who = std::move(it->second);
+  if (it == waiting_.end()) return who;
+  for (const auto worker : it->second)
+    if (!waiting_for_others_.contains(worker)) who.push_back(worker);
   waiting_.erase(it);
   return who;
+}
+
+void sink_core::forget_worker(session_id who) {
+  waiting_for_others_.erase(who);
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    std::erase(it->second, who);
+    it = it->second.empty() ? waiting_.erase(it) : std::next(it);
+  }
 }
 
 void sink_core::note(session_id to, const source_id& id, seq_range range) {
@@ -77,7 +88,10 @@ void sink_core::on_results(session_id from, result_batch batch, outbox& out) {
   const auto it = sources_.find(batch.source);
   if (it == sources_.end()) {
     for (const auto& run : batch.runs) counts_.unregistered += run.payloads.size();
-    if (!waiting_.contains(batch.source) && waiting_.size() >= most_unknown_sources) return;
+    if (!waiting_.contains(batch.source) && waiting_.size() >= most_unknown_sources) {
+      waiting_for_others_.insert(from);
+      return;
+    }
     auto& who = waiting_[batch.source];
     if (who.size() < most_waiting && std::find(who.begin(), who.end(), from) == who.end())
       who.push_back(from);
@@ -90,9 +104,13 @@ void sink_core::on_results(session_id from, result_batch batch, outbox& out) {
     seq_ranges fresh;
     for (const auto& undone : s.done.missing(whole)) {
       seq_set in_commit;
-      s.staged.for_overlap(undone, [&](seq_range part) {
+      s.staged.for_overlap(undone, [&](seq_range part, const staged_run& first) {
         in_commit.insert(part);
-        s.second_senders.emplace_back(from, part);
+        if (first.from == from) return;  // is told anyway
+        const std::pair<session_id, seq_range> again{from, part};
+        if (std::find(s.second_senders.begin(), s.second_senders.end(), again) ==
+            s.second_senders.end())
+          s.second_senders.push_back(again);
       });
       for (const auto& part : in_commit.missing(undone)) {
         fresh.push_back(part);
@@ -135,6 +153,7 @@ void sink_core::on_committed(const source_id& id, seq_range range) {
     append_range(s.to_ack, part);
     note(run.from, id, part);
   });
+  if (s.second_senders.empty()) return;
   std::erase_if(s.second_senders, [&](const auto& sender) {
     if (!s.done.covers(sender.second)) return false;
     note(sender.first, id, sender.second);
@@ -150,7 +169,15 @@ void sink_core::on_finish(const finish& f) {
   it->second.owes_ack = true;  // even if nothing is new: this one says that we know the total
 }
 
-void sink_core::remove(const source_id& id) { sources_.erase(id); }
+void sink_core::remove(const source_id& id) {
+  const auto it = sources_.find(id);
+  if (it == sources_.end()) return;
+  for (const auto& [first, run] : it->second.staged.runs()) {
+    counts_.staged -= run.n;
+    counts_.staged_bytes -= run.bytes;
+  }
+  sources_.erase(it);
+}
 
 std::vector<sink_core::reply> sink_core::take_replies() {
   std::vector<reply> replies;

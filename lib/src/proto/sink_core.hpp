@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
+#include <utility>
 #include <vector>
 
 namespace weir::proto {
@@ -41,7 +43,8 @@ class sink_core {
   [[nodiscard]] bool knows(const source_id& id) const { return sources_.contains(id); }
   /// What is committed of it, in messages within the limits; the first is a REGISTERED.
   [[nodiscard]] std::vector<message> what_is_done(const source_id& id) const;
-  /// Workers whose results for this source were dropped before it was known.
+  /// Workers whose results for this source, or for some source that there was no room to
+  /// remember, were dropped before it was known.
   [[nodiscard]] std::vector<session_id> take_waiting(const source_id& id);
 
   /// Results from a worker, or outcomes given up from a ventilator. New ones go to out.commits.
@@ -51,6 +54,8 @@ class sink_core {
   void on_finish(const finish& f);
   /// The owner is finished with its source: forget it.
   void remove(const source_id& id);
+  /// This worker is gone: it will deliver everything again, should it come back.
+  void forget_worker(session_id who);
 
   struct reply {
     session_id to;
@@ -93,13 +98,15 @@ class sink_core {
     bool total_known = false;
     seq_ranges to_ack;  // committed since the last ACK
     bool owes_ack = false;
-    std::vector<std::pair<session_id, seq_range>> second_senders;  // of what is still staged
+    // Of what is still staged, those from whom it came again: for each a COMMITTED.
+    std::vector<std::pair<session_id, seq_range>> second_senders;
   };
 
   void note(session_id to, const source_id& id, seq_range range);
 
   std::map<source_id, source> sources_;
   std::map<source_id, std::vector<session_id>> waiting_;
+  std::set<session_id> waiting_for_others_;  // for sources that waiting_ has no room for
   std::map<std::pair<session_id, source_id>, seq_ranges> to_note_;  // COMMITTED to send
   counts counts_;
 };

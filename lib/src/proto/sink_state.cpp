@@ -1,5 +1,6 @@
 #include "proto/sink_state.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace weir::proto {
@@ -16,7 +17,7 @@ sink_state::sink_state(links::options who, time_point now) : links_(std::move(wh
 void sink_state::on_message(peer_id peer, message m, time_point now, outbox& out) {
   std::vector<links::event> events;
   const auto from = links_.receive(peer, m, now, out, events);
-  on_events(events, out);
+  on_events(events, now, out);
   if (!from) return;
   if (auto* b = std::get_if<result_batch>(&m)) {
     core_.on_results(*from, std::move(*b), out);
@@ -29,27 +30,27 @@ void sink_state::on_message(peer_id peer, message m, time_point now, outbox& out
   }
 }
 
-void sink_state::on_events(std::vector<links::event>& events, outbox& out) {
+void sink_state::on_events(std::vector<links::event>& events, time_point now, outbox& out) {
   for (const auto& e : events) {
     if (e.what == links::change::refused) {
       fatal_ = "refused by the other end: " + e.text;
       continue;
     }
     if (e.what == links::change::joined) {
-      if (e.info.role == role::ventilator && !owned_.contains(e.who))
+      const bool known = std::any_of(sources_.begin(), sources_.end(),
+                                     [&](const auto& s) { return s.second.owner == e.who; });
+      if (e.info.role == role::ventilator && !known)
         out.info("ventilator " + name_of(e.info) + " joined");
       continue;
     }
-    const auto owned = owned_.find(e.who);
-    if (owned == owned_.end()) continue;  // a worker: nothing depends on it here
-    std::uint64_t left = 0;
-    for (const auto& id : owned->second)
-      if (auto open = open_.extract(id)) {
-        lost_.insert(std::move(open));
-        ++left;
-      }
-    owned_.erase(owned);
-    if (left > 0) out.warn("ventilator " + name_of(e.info) + " is gone: waiting for it");
+    core_.forget_worker(e.who);
+    bool left = false;
+    for (auto& [id, s] : sources_) {
+      if (s.owner != e.who || s.lost) continue;
+      left = s.lost = true;
+      s.lost_since = now;
+    }
+    if (left) out.warn("ventilator " + name_of(e.info) + " is gone: waiting for it");
   }
 }
 
@@ -74,45 +75,67 @@ void sink_state::on_register(session_id from, const register_source& r, time_poi
       break;
   }
   if (!core_known) out.opened.push_back({r.source, r.low, r.done});
-  if (open_.try_emplace(r.source, name_of(*who)).second) owned_[from].push_back(r.source);
-  lost_.erase(r.source);
+  sources_[r.source] = source{name_of(*who), from, false, {}, false};
   for (auto& m : core_.what_is_done(r.source)) links_.send(from, std::move(m), now, out);
   for (const auto worker : core_.take_waiting(r.source))
     links_.send(worker, resend{r.source}, now, out);
 }
 
 void sink_state::on_bye(session_id from, time_point now, outbox& out) {
-  const auto owned = owned_.find(from);
-  if (owned != owned_.end()) {
-    for (const auto& id : owned->second) {
-      open_.erase(id);
-      if (core_.complete(id))
-        ++finished_;
-      else
-        ++abandoned_;
-      for (const auto& s : core_.sources())
-        if (s.id == id) finished_tasks_ += s.total_known ? s.total : s.committed;
-      core_.remove(id);
-      out.closed.push_back(id);
+  for (auto it = sources_.begin(); it != sources_.end();) {
+    const source_id id = it->first;
+    if (it->second.owner != from) {
+      ++it;
+      continue;
     }
-    owned_.erase(owned);
+    if (core_.complete(id))
+      ++finished_;
+    else
+      ++abandoned_;
+    for (const auto& s : core_.sources())
+      if (s.id == id) finished_tasks_ += s.total_known ? s.total : s.committed;
+    core_.remove(id);
+    out.closed.push_back(id);
+    it = sources_.erase(it);
   }
+  core_.forget_worker(from);
   links_.drop(from, now, out);
 }
 
 void sink_state::tick(time_point now, outbox& out) {
   std::vector<links::event> events;
   links_.tick(now, out, events);
-  on_events(events, out);
+  on_events(events, now, out);
+  for (auto& [id, s] : sources_) {
+    if (!s.lost || s.settled || !core_.complete(id) || now - s.lost_since < bye_patience())
+      continue;
+    s.settled = true;
+    out.info("ventilator " + s.ventilator + " has not come back; all its tasks are committed");
+  }
   for (auto& reply : core_.take_replies())
     links_.send(reply.to, std::move(reply.what), now, out);
+}
+
+time_point sink_state::next_deadline() const {
+  time_point next = links_.next_deadline();
+  for (const auto& [id, s] : sources_)
+    if (s.lost && !s.settled && core_.complete(id))
+      next = std::min(next, s.lost_since + bye_patience());
+  return next;
+}
+
+bool sink_state::complete() const {
+  if (finished_ + abandoned_ + sources_.size() == 0) return false;
+  return std::all_of(sources_.begin(), sources_.end(),
+                     [](const auto& s) { return s.second.settled; });
 }
 
 std::vector<sink_state::lost_source> sink_state::lost() const {
   std::vector<lost_source> list;
   for (const auto& s : core_.sources()) {
-    const auto it = lost_.find(s.id);
-    if (it != lost_.end()) list.push_back({it->second, s.committed, s.total, s.total_known});
+    const auto it = sources_.find(s.id);
+    if (it != sources_.end() && it->second.lost && !it->second.settled)
+      list.push_back({it->second.ventilator, s.committed, s.total, s.total_known});
   }
   return list;
 }
@@ -126,7 +149,7 @@ void sink_state::say_bye(time_point now, outbox& out) {
 sink_state::counts sink_state::stats() const {
   counts c;
   static_cast<sink_core::counts&>(c) = core_.stats();
-  c.sources = open_.size() + lost_.size();
+  c.sources = sources_.size();
   c.finished = finished_;
   c.workers = links_.with_role(role::worker).size();
   c.total = finished_tasks_;

@@ -36,15 +36,17 @@ class sink_state {
   void on_message(peer_id peer, message m, time_point now, outbox& out);
   void on_committed(const source_id& id, seq_range range) { core_.on_committed(id, range); }
   void tick(time_point now, outbox& out);
-  [[nodiscard]] time_point next_deadline() const { return links_.next_deadline(); }
+  [[nodiscard]] time_point next_deadline() const;
+  /// The pump leaves messages where they are, because too much is staged: call this instead, so
+  /// that nobody is taken for dead.
+  void not_listening(time_point now) { links_.not_listening(now); }
 
-  /// At least one source has come, and all that came have finished and said BYE.
-  [[nodiscard]] bool complete() const {
-    return finished_ > 0 && lost_.empty() && open_.empty();
-  }
+  /// At least one source has come, and all that came have said BYE; or are complete, and their
+  /// ventilator has been gone for so long that its BYE must have been lost.
+  [[nodiscard]] bool complete() const;
   /// No source is registered or lost: nothing is under way.
-  [[nodiscard]] bool idle() const { return lost_.empty() && open_.empty(); }
-  /// Sources whose ventilator is gone before they were complete. It may come back.
+  [[nodiscard]] bool idle() const { return sources_.empty(); }
+  /// Sources whose ventilator is gone and has not said BYE. It may come back.
   struct lost_source {
     std::string ventilator;
     std::uint64_t committed = 0;
@@ -59,15 +61,23 @@ class sink_state {
   [[nodiscard]] const std::string& fatal() const { return fatal_; }
 
  private:
-  void on_events(std::vector<links::event>& events, outbox& out);
+  struct source {
+    std::string ventilator;  // its name
+    session_id owner{};
+    bool lost = false;  // its ventilator is gone
+    time_point lost_since;
+    bool settled =
+        false;  // lost, complete, and no longer waited for; kept, as it may come back
+  };
+
+  void on_events(std::vector<links::event>& events, time_point now, outbox& out);
   void on_register(session_id from, const register_source& r, time_point now, outbox& out);
   void on_bye(session_id from, time_point now, outbox& out);
+  [[nodiscard]] duration bye_patience() const { return 20 * links_.heartbeat(); }
 
   links links_;
   sink_core core_;
-  std::map<source_id, std::string> open_;  // registered: ventilator's name
-  std::map<source_id, std::string> lost_;
-  std::map<session_id, std::vector<source_id>> owned_;
+  std::map<source_id, source> sources_;  // registered, and not said BYE to
   std::uint64_t finished_ = 0;
   std::uint64_t finished_tasks_ = 0;
   std::uint64_t abandoned_ = 0;

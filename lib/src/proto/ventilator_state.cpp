@@ -3,6 +3,7 @@
 #include "proto/limits.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace weir::proto {
@@ -18,6 +19,13 @@ constexpr duration settle_time = std::chrono::milliseconds(100);
 /// A worker that has been idle this long is reason to ask the others for what they have not
 /// begun. Also how often one worker is asked.
 constexpr duration recall_interval = std::chrono::milliseconds(50);
+/// How long the oldest task waits to have a worker for itself.
+constexpr duration alone_patience = std::chrono::seconds(5);
+/// With at least this many tasks under way, a quarter of max_bytes is enough: what is in flight
+/// should fit into the processors' caches. With 1 KiB tasks, 4 MiB moves a quarter more tasks
+/// per second than 16 MiB does, and more latency is not there to be hidden.
+/// (docs/performance.md)
+constexpr std::uint64_t cache_tasks = 256;
 /// Waits for retries end on multiples of this, so that many of them are looked at together.
 constexpr duration retry_grid = std::chrono::milliseconds(10);
 
@@ -56,7 +64,7 @@ void ventilator_state::queued_run::settle() {
 
 ventilator_state::leased_run ventilator_state::leased_run::slice(std::uint64_t offset,
                                                                  std::uint64_t n) const {
-  return {task.slice(offset, n), worker, suspect};
+  return {task.slice(offset, n), worker};
 }
 
 ventilator_state::dying_run ventilator_state::dying_run::slice(std::uint64_t offset,
@@ -72,13 +80,16 @@ ventilator_state::ventilator_state(links::options who, options opts, time_point 
     : options_(opts), links_(std::move(who), now), random_(opts.seed) {}
 
 std::uint64_t ventilator_state::outstanding() const {
-  return queued_.size() + suspects_.size() + delayed_.size() + leased_.size() + dying_.size();
+  return queued_.size() + suspects_.size() + last_chances_.size() + delayed_.size() +
+         leased_.size() + dying_.size();
 }
 
 ventilator_state::room ventilator_state::free() const {
   const std::uint64_t tasks_out = outstanding();
-  if (tasks_out >= options_.max_tasks || bytes_ >= options_.max_bytes) return {};
-  return {options_.max_tasks - tasks_out, options_.max_bytes - bytes_};
+  const std::uint64_t most =
+      tasks_out < cache_tasks ? options_.max_bytes : options_.max_bytes / 4;
+  if (tasks_out >= options_.max_tasks || bytes_ >= most) return {};
+  return {options_.max_tasks - tasks_out, most - bytes_};
 }
 
 void ventilator_state::feed(pack payloads) {
@@ -118,17 +129,13 @@ void ventilator_state::handle(session_id from, message m, time_point now, outbox
   if (auto* a = std::get_if<ack>(&m)) {
     if (from == sink_) on_ack(*a, now, out);
   } else if (auto* r = std::get_if<registered>(&m)) {
-    if (from != sink_ || r->source != options_.source) return;
-    sink_registered_ = true;
-    finish_sent_ = false;
-    on_ack({r->source, r->epoch, r->low, std::move(r->done)}, now, out);
-    send_outcomes(out, now);
+    if (from == sink_ && r->source == options_.source) on_registered(std::move(*r), now, out);
   } else if (auto* w = std::get_if<window>(&m)) {
     on_window(from, *w, now, out);
   } else if (auto* b = std::get_if<result_batch>(&m)) {
     if (b->source == options_.source) on_results(from, std::move(*b), now, out, results);
   } else if (auto* give = std::get_if<release>(&m)) {
-    if (give->source == options_.source) on_release(from, *give);
+    if (give->source == options_.source) on_release(from, *give, now);
   } else if (auto* p = std::get_if<progress>(&m)) {
     if (p->source == options_.source) out.progressed.push_back(std::move(*p));
   } else if (std::holds_alternative<bye>(m)) {
@@ -136,9 +143,22 @@ void ventilator_state::handle(session_id from, message m, time_point now, outbox
     if (who) out.info(name_of(*who) + " left");
     take_back(from, false, now, out);
     workers_.erase(from);
-    if (from == sink_) sink_joined_ = sink_registered_ = false;
     links_.drop(from, now, out);
+    if (from != sink_) return;
+    lose_sink(now, out);
+    // It knows what it has committed, and leaves of its own accord.
+    if (!sink_joined_ && input_ended_ && outstanding() == 0) ending_ = ending::confirmed;
   }
+}
+
+void ventilator_state::on_registered(registered r, time_point now, outbox& out) {
+  if (registers_unanswered_ > 0) --registers_unanswered_;
+  const bool first = !std::exchange(sink_registered_, true);
+  ever_registered_ = true;
+  on_ack({r.source, r.epoch, r.low, std::move(r.done)}, now, out);
+  if (first) send_outcomes(out, now);
+  if (ending_ == ending::confirmation_asked && registers_unanswered_ == 0)
+    ending_ = ending::confirmed;
 }
 
 void ventilator_state::on_events(std::vector<links::event>& events, time_point now,
@@ -160,15 +180,13 @@ void ventilator_state::on_joined(const links::event& e, time_point now, outbox& 
           " is connected, but this ventilator collects results itself: start it with --sink";
       return;
     }
-    if (sink_joined_ && sink_ != e.who && links_.connected(sink_)) {
+    if (sink_joined_ && sink_ != e.who) {
+      // Or the same one, restarted, and we have not noticed yet that the old one is gone: then
+      // it is taken in lose_sink().
       out.warn("a second sink, " + name_of(e.info) + ", is ignored");
       return;
     }
-    if (!sink_joined_ || sink_ != e.who) out.info("sink " + name_of(e.info) + " joined");
-    sink_ = e.who;
-    sink_joined_ = true;
-    sink_registered_ = false;
-    register_with_sink(now, out);
+    take_sink(e.who, now, out);
     return;
   }
   const auto [it, fresh] = workers_.try_emplace(e.who);
@@ -189,9 +207,9 @@ void ventilator_state::on_left(const links::event& e, time_point now, outbox& ou
                           : e.what == links::change::broken ? "closed its connection"
                                                             : "has restarted";
   if (e.info.role == role::sink) {
-    if (e.who != sink_) return;
-    sink_joined_ = sink_registered_ = false;
+    if (!sink_joined_ || e.who != sink_) return;
     out.warn("sink " + name_of(e.info) + " " + how + ": waiting for it");
+    lose_sink(now, out);
     return;
   }
   const auto it = workers_.find(e.who);
@@ -204,9 +222,27 @@ void ventilator_state::on_left(const links::event& e, time_point now, outbox& ou
   workers_.erase(e.who);
 }
 
+void ventilator_state::take_sink(session_id who, time_point now, outbox& out) {
+  if (!sink_joined_ || sink_ != who) out.info("sink " + name_of(*links_.info(who)) + " joined");
+  sink_ = who;
+  sink_joined_ = true;
+  sink_registered_ = false;
+  registers_unanswered_ = 0;
+  ending_ = ending::not_begun;
+  register_with_sink(now, out);
+}
+
+void ventilator_state::lose_sink(time_point now, outbox& out) {
+  sink_joined_ = sink_registered_ = false;
+  sinkless_since_ = now;
+  for (const auto other : links_.with_role(role::sink))
+    if (other != sink_) return take_sink(other, now, out);
+}
+
 void ventilator_state::register_with_sink(time_point now, outbox& out) {
   const register_source all = registration();
   in_portions(all.done, [&](seq_ranges portion) {
+    ++registers_unanswered_;
     links_.send(sink_, register_source{all.source, all.epoch, all.low, std::move(portion)}, now,
                 out);
   });
@@ -214,7 +250,7 @@ void ventilator_state::register_with_sink(time_point now, outbox& out) {
 
 register_source ventilator_state::registration() const {
   seq_set open;
-  for (const auto* queue : {&queued_, &suspects_, &delayed_})
+  for (const auto* queue : {&queued_, &suspects_, &last_chances_, &delayed_})
     for (const auto& range : queue->ranges()) open.insert(range);
   for (const auto& range : leased_.ranges()) open.insert(range);
   for (const auto& range : dying_.ranges()) open.insert(range);
@@ -245,31 +281,38 @@ void ventilator_state::resync(session_id from, const window& w, time_point now, 
       for (const auto& range : part.ranges) held.insert(range);
 
   // Leased, but the worker does not have it: lost in the pipe, or done and its ACK on the way.
-  seq_ranges leased_here;
+  seq_ranges lost;
   for (const auto& [first, run] : leased_.runs())
-    if (run.worker == from) leased_here.push_back({first, first + run.size() - 1});
-  for (const auto& range : leased_here)
-    for (const auto& lost : held.missing(range))
-      leased_.extract(lost, [&](std::uint64_t first, leased_run&& run) {
-        unlease(run, now);
-        delay(first, std::move(run.task), settle_time, now);
-      });
+    if (run.worker == from)
+      for (const auto& part : held.missing({first, first + run.size() - 1}))
+        lost.push_back(part);
+  for (const auto& range : lost)
+    leased_.extract(range, [&](std::uint64_t first, leased_run&& run) {
+      unlease(run, now);
+      delay(first, std::move(run.task), settle_time, now);
+    });
 
   // Held, but not leased to this worker: adopted if nobody else has it, else stopped.
   seq_ranges unwanted;
   for (const auto& range : held.all()) {
     seq_set known;
-    for (auto* queue : {&queued_, &suspects_, &delayed_})
+    for (auto* queue : {&queued_, &suspects_, &last_chances_, &delayed_})
       queue->extract(range, [&](std::uint64_t first, queued_run&& task) {
-        known.insert({first, first + task.size() - 1});
         who.items += task.size();
         who.bytes += task.payloads.bytes();
-        leased_.insert(first, leased_run{std::move(task), from, false});
+        who.alone = false;
+        if (task.suspect && task.last_worker == from) {
+          // It was blamed for the death of this worker, which is alive.
+          task.suspect = false;
+          if (task.failures > 0) --task.failures;
+        }
+        if (task.suspect) who.suspects += task.size();
+        task.last_worker = from;
+        leased_.insert(first, leased_run{std::move(task), from});
       });
-    for (const auto& [first, run] : leased_.runs()) {
-      if (first > range.last) break;
-      if (run.worker == from) known.insert({first, first + run.size() - 1});
-    }
+    leased_.for_overlap(range, [&](seq_range part, const leased_run& run) {
+      if (run.worker == from) known.insert(part);
+    });
     for (const auto& gap : known.missing(range)) unwanted.push_back(gap);
   }
   if (!unwanted.empty())
@@ -316,6 +359,7 @@ void ventilator_state::on_failure(std::uint64_t first, queued_run task, status c
                                   const result_run* report, std::uint64_t offset,
                                   time_point now, outbox& out) {
   ++task.failures;
+  task.suspect = false;
   const outcome_details* details =
       report && offset < report->details.size() ? &report->details[offset] : nullptr;
   if (task.failures < options_.max_attempts && (!details || details->retryable)) {
@@ -350,15 +394,12 @@ std::vector<result_batch> ventilator_state::take_given_up() {
   return std::exchange(given_up_unsent_, {});
 }
 
-void ventilator_state::on_release(session_id from, const release& r) {
+void ventilator_state::on_release(session_id from, const release& r, time_point now) {
   for (const auto& range : r.ranges) {
     std::vector<std::pair<std::uint64_t, leased_run>> others;
     leased_.extract(range, [&](std::uint64_t first, leased_run&& lease) {
       if (lease.worker != from) return others.emplace_back(first, std::move(lease)), void();
-      worker& who = workers_.at(from);
-      who.items -= lease.size();
-      who.bytes -= lease.task.payloads.bytes();
-      if (lease.suspect) --who.suspects;
+      unlease(lease, now);
       requeue(first, std::move(lease.task));
     });
     for (auto& [first, lease] : others) leased_.insert(first, std::move(lease));
@@ -369,6 +410,8 @@ void ventilator_state::take_back(session_id from, bool died, time_point now, out
   seq_ranges ranges;
   for (const auto& [first, run] : leased_.runs())
     if (run.worker == from) append_range(ranges, {first, first + run.size() - 1});
+  const auto who = workers_.find(from);
+  const bool alone = who != workers_.end() && who->second.alone;
   std::vector<std::pair<std::uint64_t, leased_run>> back;
   for (const auto& range : ranges)
     leased_.extract(range, [&](std::uint64_t first, leased_run&& run) {
@@ -378,20 +421,17 @@ void ventilator_state::take_back(session_id from, bool died, time_point now, out
   for (auto& [first, run] : back) {
     queued_run& task = run.task;
     if (!died) {
-      requeue(first, std::move(task));
+      // Handed over in good order, so it is not here any more or done, with its ACK on the way.
+      delay(first, std::move(task), settle_time, now);
       continue;
     }
-    // Which of its tasks killed it nobody knows. All become suspects and are tried one at a
-    // time per worker; only a task that was the worker's only suspect can use up its last
-    // attempt.
-    if (!run.suspect && options_.max_attempts > 1) {
+    // Which of its tasks killed it nobody knows. All become suspects, which are tried one at a
+    // time per worker, beside tasks that are not suspected. The last chance of a suspect is to
+    // have a worker for itself: only then is it known to be guilty.
+    if (!alone && options_.max_attempts > 1) {
       task.failures = std::min(task.failures + 1, options_.max_attempts - 1);
-      suspects_.insert(first, std::move(task));
-      continue;
-    }
-    if (task.failures + 1 < options_.max_attempts) {
-      ++task.failures;
-      suspects_.insert(first, std::move(task));
+      task.suspect = true;
+      requeue(first, std::move(task));
       continue;
     }
     for (std::uint64_t i = 0; i < task.size(); ++i)
@@ -400,7 +440,12 @@ void ventilator_state::take_back(session_id from, bool died, time_point now, out
 }
 
 void ventilator_state::requeue(std::uint64_t first, queued_run task) {
-  queued_.insert(first, std::move(task));
+  if (!task.suspect)
+    queued_.insert(first, std::move(task));
+  else if (task.failures + 1 < options_.max_attempts)
+    suspects_.insert(first, std::move(task));
+  else
+    last_chances_.insert(first, std::move(task));
 }
 
 void ventilator_state::delay(std::uint64_t first, queued_run task, duration wait,
@@ -416,8 +461,10 @@ void ventilator_state::unlease(const leased_run& run, time_point now) {
   if (it == workers_.end()) return;
   it->second.items -= run.size();
   it->second.bytes -= run.task.payloads.bytes();
-  if (run.suspect) --it->second.suspects;
-  if (it->second.items == 0) it->second.idle_since = now;
+  if (run.task.suspect) it->second.suspects -= run.size();
+  if (it->second.items > 0) return;
+  it->second.idle_since = now;
+  if (std::exchange(it->second.alone, false)) it->second.set_aside = false;
 }
 
 void ventilator_state::on_ack(const ack& a, time_point now, outbox& out) {
@@ -426,15 +473,20 @@ void ventilator_state::on_ack(const ack& a, time_point now, outbox& out) {
     out.warn("an ACK for tasks that were never sent is ignored");
     return;
   }
+  std::map<session_id, seq_ranges> running;
   if (a.low > acked_low_) {
-    forget({acked_low_ + 1, a.low}, now, out);
+    forget({acked_low_ + 1, a.low}, now, running);
     acked_low_ = a.low;
   }
-  for (const auto& range : a.done) forget(range, now, out);
-  if (finish_sent_ && a.low == assigned()) finish_acked_ = true;
+  for (const auto& range : a.done) forget(range, now, running);
+  for (const auto& [who, ranges] : running)
+    in_portions(ranges, [&, to = who](seq_ranges portion) {
+      links_.send(to, cancel{options_.source, std::move(portion), cancel_mode::stop}, now, out);
+    });
 }
 
-void ventilator_state::forget(seq_range range, time_point now, outbox& out) {
+void ventilator_state::forget(seq_range range, time_point now,
+                              std::map<session_id, seq_ranges>& running) {
   const auto gone = [&](const queued_run& task) {
     counts_.done += task.size();
     bytes_ -= task.payloads.bytes();
@@ -444,13 +496,12 @@ void ventilator_state::forget(seq_range range, time_point now, outbox& out) {
     gone(run.task);
     // Perhaps an earlier attempt has won: then this one may stop.
     if (run.task.attempts > 1)
-      links_.send(run.worker,
-                  cancel{options_.source, {{first, first + run.size() - 1}}, cancel_mode::stop},
-                  now, out);
+      append_range(running[run.worker], {first, first + run.size() - 1});
   });
   const auto drop = [&](std::uint64_t, queued_run&& task) { gone(task); };
   if (!queued_.empty()) queued_.extract(range, drop);
   if (!suspects_.empty()) suspects_.extract(range, drop);
+  if (!last_chances_.empty()) last_chances_.extract(range, drop);
   if (!delayed_.empty()) delayed_.extract(range, drop);
   if (!dying_.empty())
     dying_.extract(range, [&](std::uint64_t, dying_run&& run) {
@@ -478,11 +529,20 @@ void ventilator_state::tick(time_point now, outbox& out) {
         requeue(first, std::move(task));
       });
   }
+  // All is committed, and only the sink's knowing that there is no more is in doubt. A sink
+  // that has been gone for so long has drawn its own conclusions.
+  if (!options_.collects && !sink_joined_ && ever_registered_ && input_ended_ &&
+      outstanding() == 0 && now - sinkless_since_ >= 10 * links_.heartbeat())
+    ending_ = ending::confirmed;
   if (!options_.collects && sink_registered_) {
     for (auto& batch : take_given_up()) links_.send(sink_, std::move(batch), now, out);
-    if (input_ended_ && !finish_sent_) {
-      finish_sent_ = true;
+    if (input_ended_ && ending_ == ending::not_begun) {
+      ending_ = ending::finish_sent;
       links_.send(sink_, finish{options_.source, options_.epoch, assigned()}, now, out);
+    }
+    if (ending_ == ending::finish_sent && outstanding() == 0) {
+      ending_ = ending::confirmation_asked;
+      register_with_sink(now, out);
     }
   }
   dispatch(now, out);
@@ -519,38 +579,128 @@ std::pair<session_id, ventilator_state::worker*> ventilator_state::least_loaded(
   return best;
 }
 
+std::pair<session_id, ventilator_state::worker*> ventilator_state::taker_of_oldest() {
+  std::pair<session_id, worker*> best{};
+  for (auto& [id, w] : workers_) {
+    if (!w.usable()) continue;
+    if (best.second && std::pair(w.set_aside, w.items) >=
+                           std::pair(best.second->set_aside, best.second->items))
+      continue;
+    best = {id, &w};
+  }
+  return best;
+}
+
 void ventilator_state::lease(std::uint64_t first, queued_run task, session_id to, worker& w,
-                             bool suspect, task_batch& batch) {
+                             bool alone, task_batch& batch) {
   ++task.attempts;
   task.last_worker = to;
   counts_.dispatched += task.size();
   if (task.attempts > 1) counts_.redelivered += task.size();
   w.items += task.size();
   w.bytes += task.payloads.bytes();
-  if (suspect) ++w.suspects;
+  if (task.suspect) w.suspects += task.size();
+  w.alone = alone;
+  if (alone) w.set_aside = true;
   batch.runs.push_back({first, task.attempts, task.payloads, time_limit_ms()});
-  leased_.insert(first, leased_run{std::move(task), to, suspect});
+  leased_.insert(first, leased_run{std::move(task), to});
+}
+
+bool ventilator_state::keeps_one_free() {
+  if (leased_.empty() || leased_.runs().begin()->first != acked_low_ + 1) return false;
+  const leased_run& head = leased_.runs().begin()->second;
+  if (!head.task.suspect || head.task.failures + 1 < options_.max_attempts) return false;
+  const auto holder = workers_.find(head.worker);
+  if (holder == workers_.end() || holder->second.alone) return false;
+  for (auto& [id, w] : workers_) {
+    if (!w.usable() || w.items > 0) continue;
+    w.set_aside = true;
+    w.set_aside_since = last_tick_;
+    return true;
+  }
+  return false;
+}
+
+void ventilator_state::dispatch_last_chances(time_point now, outbox& out) {
+  // The oldest task has its last chance, and not alone: see below. If the worker dies of it, an
+  // empty one has to be there, and not to fill up meanwhile with results that wait for it.
+  if (keeps_one_free()) return;
+  while (!last_chances_.empty()) {
+    const session_id avoid = last_chances_.runs().begin()->second.last_worker;
+    std::pair<session_id, worker*> best{};
+    bool somebody_set_aside = false;
+    for (auto& [id, w] : workers_) {
+      if (!w.usable()) continue;
+      somebody_set_aside |= w.set_aside;
+      if (w.set_aside && w.items > 0) continue;  // not yet, or it has another one
+      const bool better = !best.second || w.items < best.second->items ||
+                          (w.items == best.second->items && best.first == avoid);
+      if (better) best = {id, &w};
+    }
+    if (!best.second) break;
+    if (best.second->items > 0) {
+      // One worker is kept from getting more until it is empty.
+      if (!somebody_set_aside) {
+        best.second->set_aside = true;
+        best.second->set_aside_since = now;
+      }
+      break;
+    }
+    auto [first, task] = last_chances_.pop_front(1);
+    task_batch batch{options_.source, {}};
+    lease(first, std::move(task), best.first, *best.second, true, batch);
+    links_.send(best.first, std::move(batch), now, out);
+  }
+  if (!last_chances_.empty() && oldest(last_chances_)) {
+    // Results that wait for this very task may be all that the worker has left. Then it has to
+    // do without being alone; if it is guilty, the worker's successor will be empty.
+    for (auto& [id, w] : workers_) {
+      if (!w.usable() || !w.set_aside || now - w.set_aside_since < alone_patience) continue;
+      auto [first, task] = last_chances_.pop_front(1);
+      task_batch batch{options_.source, {}};
+      lease(first, std::move(task), id, w, false, batch);
+      links_.send(id, std::move(batch), now, out);
+      return;
+    }
+    return;
+  }
+  // Whoever was to have the next one is not needed for that any more.
+  for (auto& [id, w] : workers_)
+    if (w.set_aside && w.suspects == 0) w.set_aside = false;
 }
 
 void ventilator_state::dispatch_suspects(time_point now, outbox& out) {
   while (!suspects_.empty()) {
     const queued_run& head = suspects_.runs().begin()->second;
-    const auto [to, w] = least_loaded(head.payloads.length(0), true, head.last_worker);
+    auto [to, w] = least_loaded(head.payloads.length(0), true, head.last_worker);
+    if (!w && oldest(suspects_)) std::tie(to, w) = taker_of_oldest();
     if (!w) return;
     auto [first, task] = suspects_.pop_front(1);
     task_batch batch{options_.source, {}};
-    lease(first, std::move(task), to, *w, true, batch);
+    lease(first, std::move(task), to, *w, false, batch);
     links_.send(to, std::move(batch), now, out);
   }
 }
 
 void ventilator_state::dispatch(time_point now, outbox& out) {
   if (!has_sink()) return;
+  if (queued_.empty() && suspects_.empty() && last_chances_.empty()) return;
+  for (auto& [id, w] : workers_) w.reachable = links_.reachable(id);
+  dispatch_last_chances(now, out);
   dispatch_suspects(now, out);
   while (!queued_.empty()) {
     const auto& head = queued_.runs().begin()->second;
-    const auto [to, w] = least_loaded(head.payloads.length(0), false, head.last_worker);
-    if (!w) return;
+    auto [to, w] = least_loaded(head.payloads.length(0), false, head.last_worker);
+    if (!w) {
+      if (!oldest(queued_)) return;
+      std::tie(to, w) = taker_of_oldest();
+      if (!w) return;
+      auto [first, task] = queued_.pop_front(1);
+      task_batch batch{options_.source, {}};
+      lease(first, std::move(task), to, *w, false, batch);
+      links_.send(to, std::move(batch), now, out);
+      return;
+    }
     // What is there is shared among those who can take some; none gets it all for being first.
     std::uint64_t takers = 0;
     for (const auto& [id, each] : workers_) takers += each.has_room(0);
@@ -624,11 +774,16 @@ time_point ventilator_state::next_deadline() const {
     }
     if (idle && busy) next = std::min(next, last_tick_ + recall_interval);
   }
+  if (!last_chances_.empty())
+    for (const auto& [id, w] : workers_)
+      if (w.set_aside && w.set_aside_since + alone_patience > last_tick_)
+        next = std::min(next, w.set_aside_since + alone_patience);
   return next;
 }
 
 bool ventilator_state::complete() const {
-  return input_ended_ && outstanding() == 0 && (options_.collects || finish_acked_);
+  return input_ended_ && outstanding() == 0 &&
+         (options_.collects || ending_ == ending::confirmed);
 }
 
 void ventilator_state::say_bye(bye_reason reason, time_point now, outbox& out) {
@@ -638,7 +793,7 @@ void ventilator_state::say_bye(bye_reason reason, time_point now, outbox& out) {
 
 ventilator_state::counts ventilator_state::stats() const {
   counts c = counts_;
-  c.queued = queued_.size() + suspects_.size() + delayed_.size();
+  c.queued = queued_.size() + suspects_.size() + last_chances_.size() + delayed_.size();
   c.leased = leased_.size();
   c.workers = workers_.size();
   c.bytes = bytes_;

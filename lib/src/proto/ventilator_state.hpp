@@ -24,9 +24,12 @@ namespace weir::proto {
 ///        +- DELAYED+---------------------------^
 ///
 /// Invariants
-///  1. Every number from 1 to assigned() is in exactly one of queued_, suspects_, delayed_,
-///     leased_, dying_, or acknowledged. Only an ACK moves a task to acknowledged.
-///  2. A worker never holds more than its window, except that one task always fits.
+///  1. Every number from 1 to assigned() is in exactly one of queued_, suspects_,
+///  last_chances_,
+///     delayed_, leased_, dying_, or acknowledged. Only an ACK moves a task to acknowledged.
+///  2. A worker never holds more than its window, except that one task always fits, and so does
+///     the oldest one: if the sink keeps order, nothing else can be committed before it, and
+///     all windows may be full of results that wait for it.
 ///  3. outstanding() never exceeds options.max_tasks, nor their bytes options.max_bytes by more
 ///     than one feed().
 ///
@@ -118,6 +121,7 @@ class ventilator_state {
     std::uint32_t attempts = 0;  // dispatches so far
     std::uint32_t failures = 0;  // of which failed, or took their worker with them
     session_id last_worker{};
+    bool suspect = false;   // was in hand when a worker died, and has not been cleared
     time_point ready_at{};  // when delayed
     [[nodiscard]] std::uint64_t size() const { return payloads.size(); }
     [[nodiscard]] queued_run slice(std::uint64_t offset, std::uint64_t n) const;
@@ -126,7 +130,6 @@ class ventilator_state {
   struct leased_run {
     queued_run task;
     session_id worker{};
-    bool suspect = false;
     [[nodiscard]] std::uint64_t size() const { return task.size(); }
     [[nodiscard]] leased_run slice(std::uint64_t offset, std::uint64_t n) const;
     void settle() { task.settle(); }
@@ -146,10 +149,15 @@ class ventilator_state {
     std::uint64_t items = 0;  // leased
     std::uint64_t bytes = 0;
     std::uint64_t suspects = 0;
+    bool reachable = true;   // as of this round
+    bool set_aside = false;  // has, or is to have, a last chance and nothing else
+    bool alone = false;      // has it: if the worker dies, we know of what
+    time_point set_aside_since;
     time_point idle_since;
     time_point recall_after;
+    [[nodiscard]] bool usable() const { return ready && reachable && window_items > 0; }
     [[nodiscard]] bool has_room(std::uint64_t next_bytes) const {
-      return ready && items < window_items &&
+      return usable() && !set_aside && items < window_items &&
              (items == 0 || bytes + next_bytes <= window_bytes);
     }
   };
@@ -159,25 +167,34 @@ class ventilator_state {
   void on_events(std::vector<links::event>& events, time_point now, outbox& out);
   void on_joined(const links::event& e, time_point now, outbox& out);
   void on_left(const links::event& e, time_point now, outbox& out);
+  void on_registered(registered r, time_point now, outbox& out);
+  void take_sink(session_id who, time_point now, outbox& out);
+  void lose_sink(time_point now, outbox& out);
   void on_window(session_id from, const window& w, time_point now, outbox& out);
   void resync(session_id from, const window& w, time_point now, outbox& out);
   void on_results(session_id from, result_batch batch, time_point now, outbox& out,
                   std::vector<collected>& results);
   void on_failure(std::uint64_t first, queued_run task, status code, const result_run* report,
                   std::uint64_t offset, time_point now, outbox& out);
-  void on_release(session_id from, const release& r);
+  void on_release(session_id from, const release& r, time_point now);
   void take_back(session_id from, bool died, time_point now, outbox& out);
   void give_up(std::uint64_t first, const queued_run& task, result_run outcome, outbox& out);
   void requeue(std::uint64_t first, queued_run task);
   void delay(std::uint64_t first, queued_run task, duration wait, time_point now);
-  void forget(seq_range range, time_point now, outbox& out);
+  void forget(seq_range range, time_point now, std::map<session_id, seq_ranges>& running);
   void unlease(const leased_run& run, time_point now);
   void dispatch(time_point now, outbox& out);
   void dispatch_suspects(time_point now, outbox& out);
-  void lease(std::uint64_t first, queued_run task, session_id to, worker& w, bool suspect,
+  void dispatch_last_chances(time_point now, outbox& out);
+  [[nodiscard]] bool keeps_one_free();
+  void lease(std::uint64_t first, queued_run task, session_id to, worker& w, bool alone,
              task_batch& batch);
   [[nodiscard]] std::pair<session_id, worker*> least_loaded(std::uint64_t next_bytes,
                                                             bool for_suspect, session_id avoid);
+  [[nodiscard]] std::pair<session_id, worker*> taker_of_oldest();
+  [[nodiscard]] bool oldest(const run_map<queued_run>& queue) const {
+    return queue.runs().begin()->first == acked_low_ + 1;
+  }
   void recall(time_point now, outbox& out);
   void send_outcomes(outbox& out, time_point now);
   void register_with_sink(time_point now, outbox& out);
@@ -190,7 +207,8 @@ class ventilator_state {
   bool input_ended_ = false;
   run_map<queued_run> queued_;    // ready, oldest first
   run_map<queued_run> suspects_;  // were in hand when a worker died: one at a time from now on
-  run_map<queued_run> delayed_;   // failed, waiting to be tried again
+  run_map<queued_run> last_chances_;  // suspects whose next death would be their last
+  run_map<queued_run> delayed_;       // waiting to be tried again
   time_point next_ready_ = time_point::max();
   run_map<leased_run> leased_;
   run_map<dying_run> dying_;  // given up; the sink has not acknowledged it yet
@@ -200,8 +218,14 @@ class ventilator_state {
   session_id sink_{};
   bool sink_joined_ = false;
   bool sink_registered_ = false;
-  bool finish_sent_ = false;
-  bool finish_acked_ = false;
+  std::uint64_t registers_unanswered_ = 0;
+  // An ACK up to the total may be older than our FINISH, which can still be lost. So when all
+  // is acknowledged we REGISTER once more: the answer to what was sent after FINISH proves that
+  // FINISH has arrived.
+  enum class ending : std::uint8_t { not_begun, finish_sent, confirmation_asked, confirmed };
+  ending ending_ = ending::not_begun;
+  bool ever_registered_ = false;
+  time_point sinkless_since_{};
   std::uint64_t acked_low_ = 0;
   time_point last_tick_;  // of the last tick: what next_deadline() counts from
   counts counts_;

@@ -66,9 +66,9 @@ std::optional<session_id> worker_state::receiver(const source& s, bool to_ventil
   const std::string endpoint = destination(s);
   if (to_ventilator || endpoint.empty()) return s.owner;
   if (endpoint == any_sink) {
-    const auto sinks = links_.with_role(role::sink);
-    if (sinks.empty()) return std::nullopt;
-    return sinks.front();
+    const auto newest = sink_at_.find(endpoint);
+    if (newest == sink_at_.end() || !links_.info(newest->second)) return std::nullopt;
+    return newest->second;
   }
   const auto link = sink_links_.find(endpoint);
   if (link == sink_links_.end() || !link->second) return std::nullopt;
@@ -90,7 +90,7 @@ void worker_state::on_message(peer_id peer, message m, time_point now, outbox& o
   if (auto* t = std::get_if<task_batch>(&m)) {
     on_tasks(*from, std::move(*t), now, out);
   } else if (auto* c = std::get_if<committed>(&m)) {
-    on_committed(*c);
+    on_committed(*from, *c);
   } else if (auto* stop = std::get_if<cancel>(&m)) {
     on_cancel(*from, *stop, now, out);
   } else if (auto* r = std::get_if<resend>(&m)) {
@@ -105,21 +105,21 @@ void worker_state::on_events(std::vector<links::event>& events, time_point now, 
     if (e.what == links::change::joined)
       on_joined(e, now, out);
     else
-      on_left(e, out);
+      on_left(e, now, out);
   }
   events.clear();
 }
 
 void worker_state::on_joined(const links::event& e, time_point now, outbox& out) {
   if (e.info.role == role::sink) {
-    out.info("sink " + name_of(e.info) + " joined");
-    deliver_all(e.who, std::nullopt, now, out);
+    on_sink_joined(e, now, out);
     return;
   }
   const auto [it, fresh] = ventilators_.try_emplace(e.who);
   it->second.info = e.info;
   it->second.resynced = false;
   ever_joined_ = true;
+  std::erase_if(awaited_, [&](peer_id peer) { return links_.on(peer) == e.who; });
   missing_.erase(e.who);
   if (fresh) out.info("ventilator " + name_of(e.info) + " joined");
   for (auto& [id, s] : sources_)
@@ -129,7 +129,23 @@ void worker_state::on_joined(const links::event& e, time_point now, outbox& out)
   resync(e.who, now, out);
 }
 
-void worker_state::on_left(const links::event& e, outbox& out) {
+void worker_state::on_sink_joined(const links::event& e, time_point now, outbox& out) {
+  std::string where(any_sink);
+  for (const auto& [endpoint, peer] : sink_links_)
+    if (peer && links_.on(*peer) == e.who) where = endpoint;
+  session_id& known = sink_at_[where];
+  const bool another = known != session_id{} && known != e.who;
+  if (known != e.who) out.info("sink " + name_of(e.info) + " joined");
+  known = e.who;
+  deliver_all(e.who, std::nullopt, now, out);
+  // The one before may have committed results and told us to forget them, and died before it
+  // told their ventilator. Nobody else would ever miss them: begin again with the ventilators,
+  // which are told what we hold then.
+  if (another)
+    for (const auto& [id, v] : ventilators_) links_.renew(id, now, out);
+}
+
+void worker_state::on_left(const links::event& e, time_point now, outbox& out) {
   if (e.what == links::change::refused) {
     fatal_ = "refused by the other end: " + e.text;
     return;
@@ -140,7 +156,15 @@ void worker_state::on_left(const links::event& e, outbox& out) {
                                                             : "has restarted";
   out.warn(std::string(to_string(e.info.role)) + " " + name_of(e.info) + " " + how +
            (for_good ? "" : ": waiting for it"));
-  if (e.info.role != role::ventilator) return;
+  if (e.info.role == role::sink) {
+    const auto any = sink_at_.find(std::string(any_sink));
+    if (any == sink_at_.end() || any->second != e.who) return;
+    for (const auto other : links_.with_role(role::sink))
+      if (other != e.who)
+        return on_sink_joined({links::change::joined, other, *links_.info(other), {}}, now,
+                              out);
+    return;
+  }
   // It may only be cut off or stopped for a while: what it gave us is kept, and compared when
   // it comes back. A new incarnation knows nothing of it.
   ventilators_.erase(e.who);
@@ -156,103 +180,127 @@ void worker_state::resync(session_id to, time_point now, outbox& out) {
   ventilator& v = ventilators_.at(to);
   window w;
   w.resync = true;
-  v.sent_items = w.items = draining_ ? 0 : desired() + held_;
-  v.sent_bytes = w.bytes = options_.max_bytes + held_task_bytes_;
+  v.wanted = draining_ ? 0 : growing(v);
+  v.measurements = measurements_;
+  const auto [held, held_bytes] = held_for(to);
+  v.sent_items = w.items = window_items(v.wanted, held);
+  v.sent_bytes = w.bytes = options_.max_bytes + held_bytes;
   for (const auto& [id, s] : sources_) {
     if (s.owner != to) continue;
     seq_set mine;
-    for (const auto& run : queue_)
-      if (run.source == id) mine.insert(run.range());
-    for (const auto& range : s.running.ranges()) mine.insert(range);
+    for (const auto& range : s.queued.ranges()) mine.insert(range);
+    for (const auto& [first, run] : s.running.runs())
+      if (!run.unwanted) mine.insert({first, first + run.size() - 1});
     // Failures have just been reported, and are the ventilator's to send again.
     for (const auto& [first, run] : s.holding.runs())
-      if (!run.to_ventilator) mine.insert({first, first + run.size() - 1});
+      if (run.outcome.code == status::ok) mine.insert({first, first + run.size() - 1});
     if (!mine.empty()) w.holding.push_back({id, mine.all()});
   }
   v.resynced = true;
   links_.send(to, std::move(w), now, out);
 }
 
+seq_set worker_state::in_hand_already(source& s, seq_range range, const task_run& again) {
+  seq_set mine;
+  if (range.first > s.highest) return mine;  // as nearly always
+  // A repetition: from before a broken connection, or of what was lost sight of in it. From now
+  // on it is of the attempt that the ventilator has on its books.
+  const auto renew = [&](run_map<task_piece>& among) {
+    std::vector<std::pair<std::uint64_t, task_piece>> pieces;
+    among.extract(range, [&](std::uint64_t first, task_piece&& piece) {
+      pieces.emplace_back(first, std::move(piece));
+    });
+    for (auto& [first, piece] : pieces) {
+      if (!piece.unwanted) {
+        mine.insert({first, first + piece.size() - 1});
+        piece.attempt = again.attempt;
+      }
+      among.insert(first, std::move(piece));
+    }
+  };
+  renew(s.queued);
+  renew(s.running);
+  std::vector<std::pair<std::uint64_t, held_run>> results;
+  s.holding.extract(range, [&](std::uint64_t first, held_run&& run) {
+    // It knows of the failure, or it would not ask again.
+    if (run.outcome.code != status::ok) return drop(s, run);
+    results.emplace_back(first, std::move(run));
+  });
+  for (auto& [first, run] : results) {
+    mine.insert({first, first + run.size() - 1});
+    s.holding.insert(first, std::move(run));
+  }
+  return mine;
+}
+
 void worker_state::on_tasks(session_id from, task_batch batch, time_point now, outbox& out) {
-  source& s = sources_[batch.source];
-  s.owner = from;
   const auto owner = ventilators_.find(from);
   if (owner == ventilators_.end()) return;
+  source& s = sources_[batch.source];
+  s.owner = from;
+  s.abandoned = false;
   s.last_destination = owner->second.info.results_to;
   seq_ranges refused;
   for (auto& run : batch.runs) {
     const seq_range range{run.first, run.last()};
-    // A repetition of what is in hand already, from before a broken connection.
-    seq_set mine;
-    s.running.for_overlap(range, [&](seq_range part) { mine.insert(part); });
-    s.holding.for_overlap(range, [&](seq_range part) { mine.insert(part); });
-    if (range.first <= s.highest)
-      for (const auto& queued : queue_)
-        if (queued.source == batch.source) mine.insert(queued.range());
+    const seq_set mine = in_hand_already(s, range, run);
     counts_.received += run.payloads.size();
     s.highest = std::max(s.highest, range.last);
     for (const auto& fresh : mine.missing(range)) {
       if (draining_) {
-        append_range(refused, fresh);
+        refused.push_back(fresh);
         continue;
       }
       queued_ += fresh.size();
-      queue_.push_back({batch.source, fresh.first, run.attempt,
-                        run.payloads.slice(static_cast<std::uint32_t>(fresh.first - run.first),
-                                           static_cast<std::uint32_t>(fresh.size())),
-                        run.time_limit_ms});
+      s.queued.insert(
+          fresh.first,
+          task_piece{run.payloads.slice(static_cast<std::uint32_t>(fresh.first - run.first),
+                                        static_cast<std::uint32_t>(fresh.size())),
+                     run.attempt, run.time_limit_ms, false});
     }
   }
   if (!refused.empty()) release_to_owner(batch.source, std::move(refused), now, out);
 }
 
-void worker_state::unqueue(const source_id& id, seq_range range,
-                           std::vector<queued_run>& taken) {
-  std::deque<queued_run> kept;
-  for (auto& run : queue_) {
-    const seq_range whole = run.range();
-    if (run.source != id || whole.last < range.first || whole.first > range.last) {
-      kept.push_back(std::move(run));
-      continue;
-    }
-    const auto part = [&](seq_range want) {
-      queued_run cut = run;
-      cut.first = want.first;
-      cut.payloads = run.payloads.slice(static_cast<std::uint32_t>(want.first - whole.first),
-                                        static_cast<std::uint32_t>(want.size()));
-      return cut;
-    };
-    const seq_range middle{std::max(whole.first, range.first),
-                           std::min(whole.last, range.last)};
-    if (whole.first < middle.first) kept.push_back(part({whole.first, middle.first - 1}));
-    taken.push_back(part(middle));
-    queued_ -= middle.size();
-    if (whole.last > middle.last) kept.push_back(part({middle.last + 1, whole.last}));
-  }
-  queue_ = std::move(kept);
+seq_ranges worker_state::unqueue(source& s, seq_range range) {
+  seq_ranges taken;
+  s.queued.extract(range, [&](std::uint64_t first, task_piece&& piece) {
+    queued_ -= piece.size();
+    append_range(taken, {first, first + piece.size() - 1});
+  });
+  return taken;
 }
 
 void worker_state::on_cancel(session_id from, const cancel& c, time_point now, outbox& out) {
   const auto it = sources_.find(c.source);
   if (it == sources_.end() || it->second.owner != from) return;
-  std::vector<queued_run> taken;
-  for (const auto& range : c.ranges) {
-    unqueue(c.source, range, taken);
-    if (c.mode == cancel_mode::give_back) continue;
-    it->second.running.for_overlap(range, [&](seq_range part) {
-      it->second.unwanted.insert(part);
-      out.stops.push_back({c.source, part});
-    });
-  }
-  if (c.mode == cancel_mode::stop) return;
+  source& s = it->second;
   seq_ranges back;
-  for (const auto& run : taken) append_range(back, run.range());
-  if (!back.empty()) release_to_owner(c.source, std::move(back), now, out);
+  for (const auto& range : c.ranges) {
+    for (const auto& part : unqueue(s, range)) back.push_back(part);
+    if (c.mode == cancel_mode::give_back) continue;
+    std::vector<std::pair<std::uint64_t, task_piece>> pieces;
+    s.running.extract(range, [&](std::uint64_t first, task_piece&& piece) {
+      pieces.emplace_back(first, std::move(piece));
+    });
+    for (auto& [first, piece] : pieces) {
+      if (!piece.unwanted) out.stops.push_back({c.source, {first, first + piece.size() - 1}});
+      piece.unwanted = true;
+      s.running.insert(first, std::move(piece));
+    }
+  }
+  if (c.mode == cancel_mode::give_back && !back.empty())
+    release_to_owner(c.source, std::move(back), now, out);
 }
 
 void worker_state::release_to_owner(const source_id& id, seq_ranges ranges, time_point now,
                                     outbox& out) {
-  for (const auto& range : ranges) counts_.released += range.size();
+  seq_set all;  // ascending and joined, as the wire wants them
+  for (const auto& range : ranges) {
+    counts_.released += range.size();
+    all.insert(range);
+  }
+  ranges = all.all();
   for (std::size_t i = 0; i < ranges.size(); i += limits::ranges) {
     const auto end = std::min(ranges.size(), i + limits::ranges);
     links_.send(sources_.at(id).owner,
@@ -263,15 +311,29 @@ void worker_state::release_to_owner(const source_id& id, seq_ranges ranges, time
   }
 }
 
-void worker_state::on_committed(const committed& c) {
+void worker_state::drop(source& s, const held_run& run) {
+  held_ -= run.size();
+  held_bytes_ -= run.outcome.payloads.bytes();
+  if (run.outcome.code != status::ok) return;
+  s.held_ok -= run.size();
+  s.held_task_bytes -= run.task_bytes * run.size();
+}
+
+void worker_state::on_committed(session_id from, const committed& c) {
   const auto it = sources_.find(c.source);
   if (it == sources_.end()) return;
-  for (const auto& range : c.ranges)
-    it->second.holding.extract(range, [&](std::uint64_t, held_run&& run) {
-      held_ -= run.size();
-      held_bytes_ -= run.outcome.payloads.bytes();
-      held_task_bytes_ -= run.task_bytes * run.size();
+  source& s = it->second;
+  for (const auto& range : c.ranges) {
+    std::vector<std::pair<std::uint64_t, held_run>> others;
+    s.holding.extract(range, [&](std::uint64_t first, held_run&& run) {
+      // Late words of a sink that has since been replaced do not count: see on_sink_joined().
+      if (receiver(s, run.to_ventilator) == from)
+        drop(s, run);
+      else
+        others.emplace_back(first, std::move(run));
     });
+    for (auto& [first, run] : others) s.holding.insert(first, std::move(run));
+  }
 }
 
 void worker_state::on_bye(session_id from, const bye& b, time_point now, outbox& out) {
@@ -292,16 +354,16 @@ void worker_state::abandon(session_id owner, outbox& out) {
       ++it;
       continue;
     }
-    std::vector<queued_run> taken;
-    unqueue(it->first, {1, limits::seq}, taken);
-    s.holding.extract({1, limits::seq}, [&](std::uint64_t, held_run&& run) {
-      held_ -= run.size();
-      held_bytes_ -= run.outcome.payloads.bytes();
-      held_task_bytes_ -= run.task_bytes * run.size();
+    (void)unqueue(s, {1, limits::seq});
+    s.holding.extract({1, limits::seq}, [&](std::uint64_t, held_run&& run) { drop(s, run); });
+    std::vector<std::pair<std::uint64_t, task_piece>> pieces;
+    s.running.extract({1, limits::seq}, [&](std::uint64_t first, task_piece&& piece) {
+      pieces.emplace_back(first, std::move(piece));
     });
-    for (const auto& range : s.running.ranges()) {
-      s.unwanted.insert(range);
-      out.stops.push_back({it->first, range});
+    for (auto& [first, piece] : pieces) {
+      out.stops.push_back({it->first, {first, first + piece.size() - 1}});
+      piece.unwanted = true;
+      s.running.insert(first, std::move(piece));
     }
     s.abandoned = true;
     // What still runs is waited for; its source goes with the last of it, in on_finished().
@@ -313,34 +375,41 @@ void worker_state::on_finished(finished_tasks done, time_point now, outbox& out)
   const auto it = sources_.find(done.source);
   if (it == sources_.end()) return;
   source& s = it->second;
+  std::vector<std::pair<seq_range, std::uint32_t>> wanted;  // and the attempt on the books
   std::uint64_t bytes = 0;
   std::uint64_t count = 0;
-  s.running.extract({done.first, done.last}, [&](std::uint64_t, running_run&& run) {
-    bytes += run.payloads.bytes();
-    count += run.size();
+  s.running.extract({done.first, done.last}, [&](std::uint64_t first, task_piece&& piece) {
+    bytes += piece.payloads.bytes();
+    count += piece.size();
+    if (!piece.unwanted) wanted.push_back({{first, first + piece.size() - 1}, piece.attempt});
   });
-  running_ -= count;
   if (count == 0) return;
+  running_ -= count;
   measure(done.busy, count);
-  for (auto& run : done.runs) {
-    if (s.unwanted.empty()) {
-      hold(done.source, s, std::move(run), bytes / count, now, out);
-      continue;
-    }
-    for (const auto& wanted : s.unwanted.missing({run.first, run.last()})) {
-      held_run whole{run, 0, false};
-      hold(done.source, s, whole.slice(wanted.first - run.first, wanted.size()).outcome,
-           bytes / count, now, out);
-    }
-  }
   seq_ranges back;
-  for (const auto& range : done.released)
-    for (const auto& wanted : s.unwanted.missing(range)) append_range(back, wanted);
-  if (!back.empty()) release_to_owner(done.source, std::move(back), now, out);
-  if (s.running.empty()) {
-    s.unwanted = {};
-    if (s.abandoned) sources_.erase(it);
+  for (auto& run : done.runs) {
+    const seq_range whole{run.first, run.last()};
+    for (const auto& [range, attempt] : wanted) {
+      const seq_range part{std::max(whole.first, range.first),
+                           std::min(whole.last, range.last)};
+      if (part.first > part.last) continue;
+      result_run piece =
+          part == whole
+              ? std::move(run)
+              : held_run{run, 0, false}.slice(part.first - whole.first, part.size()).outcome;
+      piece.attempt = attempt;
+      hold(done.source, s, std::move(piece), bytes / count, now, out);
+      if (part == whole) break;
+    }
   }
+  for (const auto& range : done.released)
+    for (const auto& [wanted_range, attempt] : wanted) {
+      const seq_range part{std::max(range.first, wanted_range.first),
+                           std::min(range.last, wanted_range.last)};
+      if (part.first <= part.last) back.push_back(part);
+    }
+  if (!back.empty()) release_to_owner(done.source, std::move(back), now, out);
+  if (s.abandoned && s.running.empty()) sources_.erase(it);
 }
 
 void worker_state::hold(const source_id& id, source& s, result_run run,
@@ -354,7 +423,10 @@ void worker_state::hold(const source_id& id, source& s, result_run run,
   (failed ? counts_.failed : counts_.done) += run.payloads.size();
   held_ += run.payloads.size();
   held_bytes_ += run.payloads.bytes();
-  held_task_bytes_ += task_bytes * run.payloads.size();
+  if (!failed) {
+    s.held_ok += run.payloads.size();
+    s.held_task_bytes += task_bytes * run.payloads.size();
+  }
   deliver(id, s, run, failed, now, out);
   const std::uint64_t first = run.first;
   s.holding.insert(first, held_run{std::move(run), task_bytes, failed});
@@ -394,6 +466,7 @@ void worker_state::on_progress(progress p, time_point now, outbox& out) {
 void worker_state::measure(duration busy, std::uint64_t tasks) {
   const double sample =
       std::max(std::chrono::duration<double>(busy).count(), 1e-9) / static_cast<double>(tasks);
+  ++measurements_;
   task_seconds_ = task_seconds_ == 0 ? sample : 0.75 * task_seconds_ + 0.25 * sample;
 }
 
@@ -411,43 +484,88 @@ std::uint64_t worker_state::desired() const {
   return std::max<std::uint64_t>(paced(window_span) / sharers, 1);
 }
 
+std::uint64_t worker_state::growing(const ventilator& v) const {
+  const std::uint64_t before = std::max<std::uint64_t>(v.wanted, options_.slots);
+  return std::min(desired(), v.measurements == measurements_ ? before : before * growth);
+}
+
+bool worker_state::start_some(const source_id& id, source& s, std::uint64_t most, outbox& out) {
+  for (const auto& [first, run] : s.queued.runs()) {
+    const seq_range whole{first, first + run.size() - 1};
+    // What still runs although it was cancelled, and is wanted again, has to end first.
+    seq_set running;
+    s.running.for_overlap(whole,
+                          [&](seq_range part, const task_piece&) { running.insert(part); });
+    const auto ready = running.missing(whole);
+    if (ready.empty()) continue;
+    const seq_range part{ready.front().first,
+                         std::min(ready.front().last, ready.front().first + most - 1)};
+    s.queued.extract(part, [&](std::uint64_t from, task_piece&& piece) {
+      out.starts.push_back({id, from, piece.attempt, piece.payloads, piece.time_limit_ms});
+      running_ += piece.size();
+      queued_ -= piece.size();
+      s.running.insert(from, std::move(piece));
+    });
+    return true;
+  }
+  return false;
+}
+
 void worker_state::start(outbox& out) {
   if (draining_) return;
   const std::uint64_t target = paced(start_span);
-  while (!queue_.empty() && running_ < target) {
-    queued_run& head = queue_.front();
-    const std::uint64_t n = std::min<std::uint64_t>(head.payloads.size(), target - running_);
-    pack payloads = head.payloads.slice(0, static_cast<std::uint32_t>(n));
-    out.starts.push_back({head.source, head.first, head.attempt, payloads, head.time_limit_ms});
-    sources_.at(head.source)
-        .running.insert(head.first, running_run{std::move(payloads), head.attempt});
-    running_ += n;
-    queued_ -= n;
-    if (n == head.payloads.size()) {
-      queue_.pop_front();
-    } else {
-      head.payloads = head.payloads.slice(static_cast<std::uint32_t>(n),
-                                          head.payloads.size() - static_cast<std::uint32_t>(n));
-      head.first += n;
+  while (running_ < target && queued_ > 0) {
+    std::uint64_t waiting = 0;
+    for (const auto& [id, s] : sources_) waiting += !s.queued.empty();
+    // Shared among the sources, beginning with the one after the last that had its turn.
+    bool any = false;
+    auto next = sources_.upper_bound(last_started_);
+    for (std::size_t i = 0; i < sources_.size() && running_ < target; ++i, ++next) {
+      if (next == sources_.end()) next = sources_.begin();
+      if (next->second.queued.empty()) continue;
+      const std::uint64_t share = std::max<std::uint64_t>((target - running_) / waiting, 1);
+      if (start_some(next->first, next->second, share, out)) {
+        any = true;
+        last_started_ = next->first;
+      }
     }
+    if (!any) return;
   }
+}
+
+std::uint64_t worker_state::window_items(std::uint64_t wanted, std::uint64_t held) const {
+  if (draining_) return 0;
+  // Never 0 otherwise: that says that we drain. A sink that keeps order may be waiting for just
+  // the task that this lets in.
+  return std::max<std::uint64_t>(wanted + held, 1);
+}
+
+std::pair<std::uint64_t, std::uint64_t> worker_state::held_for(session_id owner) const {
+  std::pair<std::uint64_t, std::uint64_t> held{};
+  for (const auto& [id, s] : sources_) {
+    if (s.owner != owner) continue;
+    held.first += s.held_ok;
+    held.second += s.held_task_bytes;
+  }
+  return held;
 }
 
 void worker_state::announce(time_point now, outbox& out) {
   for (auto& [id, v] : ventilators_) {
     if (!v.resynced) continue;
-    std::uint64_t items = 0;
-    if (!draining_) {
-      // No faster than `growth` times what was asked for before.
-      const std::uint64_t before = v.sent_items > held_ ? v.sent_items - held_ : options_.slots;
-      items =
-          std::min(desired(), std::max<std::uint64_t>(before, options_.slots) * growth) + held_;
-    }
-    const std::uint64_t bytes = options_.max_bytes + held_task_bytes_;
-    const bool more =
-        items > v.sent_items + v.sent_items / 4 || bytes > v.sent_bytes + v.sent_bytes / 4;
+    // What the window leaves for new work. Results that are held take up the rest, and may do
+    // so for long if the sink keeps order.
+    const auto [held, held_bytes] = held_for(id);
+    const std::uint64_t left = v.sent_items > held ? v.sent_items - held : 0;
+    const std::uint64_t left_bytes = v.sent_bytes > held_bytes ? v.sent_bytes - held_bytes : 0;
+    const std::uint64_t wanted = draining_ ? 0 : growing(v);
+    const std::uint64_t items = window_items(wanted, held);
+    const std::uint64_t bytes = options_.max_bytes + held_bytes;
+    const bool more = left < wanted - wanted / 4 || left_bytes < options_.max_bytes / 4 * 3;
     const bool fewer = items < v.sent_items / 2 || (items == 0 && v.sent_items != 0);
     if (!more && !fewer) continue;
+    v.wanted = wanted;
+    v.measurements = measurements_;
     v.sent_items = items;
     v.sent_bytes = bytes;
     links_.send(id, window{items, bytes, false, {}}, now, out);
@@ -467,13 +585,8 @@ void worker_state::tick(time_point now, outbox& out) {
   std::vector<links::event> events;
   links_.tick(now, out, events);
   on_events(events, now, out);
-  if (draining_ && !queue_.empty()) {
-    std::map<source_id, seq_ranges> back;
-    for (const auto& run : queue_) append_range(back[run.source], run.range());
-    queue_.clear();
-    queued_ = 0;
-    for (auto& [id, ranges] : back) release_to_owner(id, std::move(ranges), now, out);
-  }
+  if (draining_ && queued_ > 0)
+    for (auto& [id, s] : sources_) release_to_owner(id, unqueue(s, {1, limits::seq}), now, out);
   start(out);
   announce(now, out);
 }
@@ -481,9 +594,12 @@ void worker_state::tick(time_point now, outbox& out) {
 time_point worker_state::next_deadline() const { return links_.next_deadline(); }
 
 bool worker_state::done() const {
+  // Leaving at once does not wait for a sink: what it has not committed is done again.
+  if (at_once_) return queued_ + running_ == 0;
   if (queued_ + running_ + held_ != 0) return false;
   if (draining_) return true;
-  return !options_.serve && ever_joined_ && ventilators_.empty() && missing_.empty();
+  return !options_.serve && ever_joined_ && ventilators_.empty() && missing_.empty() &&
+         awaited_.empty();
 }
 
 void worker_state::say_bye(time_point now, outbox& out) {

@@ -8,11 +8,11 @@
 #include "proto/time.hpp"
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace weir::proto {
@@ -66,7 +66,10 @@ class worker_state {
 
   worker_state(links::options who, options opts, time_point now);
 
-  void link_opened(peer_id peer, time_point now, outbox& out) { links_.open(peer, now, out); }
+  void link_opened(peer_id peer, time_point now, outbox& out) {
+    awaited_.insert(peer);
+    links_.open(peer, now, out);
+  }
   /// The pump's answer to outbox.connects.
   void sink_opened(const std::string& endpoint, peer_id peer, time_point now, outbox& out);
   void link_up(peer_id peer, time_point now, outbox& out) { links_.up(peer, now, out); }
@@ -81,7 +84,8 @@ class worker_state {
   void drain();
   /// Hand back what runs as well.
   void drain_at_once(outbox& out);
-  /// Nothing in hand, and either draining or (unless serving) all ventilators are finished.
+  /// Nothing in hand, and either draining or (unless serving) all ventilators are finished,
+  /// those that were asked for with link_opened() and have not come yet included.
   [[nodiscard]] bool done() const;
   void say_bye(time_point now, outbox& out);
 
@@ -92,21 +96,15 @@ class worker_state {
   [[nodiscard]] const std::string& fatal() const { return fatal_; }
 
  private:
-  struct queued_run {
-    source_id source;
-    std::uint64_t first = 0;
+  struct task_piece {
+    pack payloads;  // of running ones, only to know their bytes
     std::uint32_t attempt = 0;
-    pack payloads;
     std::uint32_t time_limit_ms = 0;
-    [[nodiscard]] seq_range range() const { return {first, first + payloads.size() - 1}; }
-  };
-  struct running_run {
-    pack payloads;  // only to know their bytes
-    std::uint32_t attempt = 0;
+    bool unwanted = false;  // cancelled while running: its outcome is dropped
     [[nodiscard]] std::uint64_t size() const { return payloads.size(); }
-    [[nodiscard]] running_run slice(std::uint64_t offset, std::uint64_t n) const {
+    [[nodiscard]] task_piece slice(std::uint64_t offset, std::uint64_t n) const {
       return {payloads.slice(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(n)),
-              attempt};
+              attempt, time_limit_ms, unwanted};
     }
     void settle() {}
   };
@@ -120,9 +118,11 @@ class worker_state {
   };
   struct source {
     session_id owner{};
-    run_map<running_run> running;
+    run_map<task_piece> queued;  // a task may be here while it still runs, unwanted
+    run_map<task_piece> running;
     run_map<held_run> holding;
-    seq_set unwanted;              // cancelled while running: their outcomes are dropped
+    std::uint64_t held_ok = 0;  // of holding, what the ventilator still counts as in hand
+    std::uint64_t held_task_bytes = 0;
     std::uint64_t highest = 0;     // received so far
     std::string last_destination;  // where its ventilator wanted results
     bool abandoned = false;        // its ventilator is gone for good
@@ -131,17 +131,22 @@ class worker_state {
     introduction info;
     std::uint64_t sent_items = 0;  // the window as last announced
     std::uint64_t sent_bytes = 0;
+    std::uint64_t wanted = 0;        // of it, what is for new work
+    std::uint64_t measurements = 0;  // when it was announced
     bool resynced = false;
   };
 
   void on_events(std::vector<links::event>& events, time_point now, outbox& out);
   void on_joined(const links::event& e, time_point now, outbox& out);
-  void on_left(const links::event& e, outbox& out);
+  void on_left(const links::event& e, time_point now, outbox& out);
+  void on_sink_joined(const links::event& e, time_point now, outbox& out);
   void on_tasks(session_id from, task_batch batch, time_point now, outbox& out);
   void on_cancel(session_id from, const cancel& c, time_point now, outbox& out);
-  void on_committed(const committed& c);
+  void on_committed(session_id from, const committed& c);
   void on_bye(session_id from, const bye& b, time_point now, outbox& out);
   void abandon(session_id owner, outbox& out);
+  [[nodiscard]] seq_set in_hand_already(source& s, seq_range range, const task_run& again);
+  void drop(source& s, const held_run& run);
   void hold(const source_id& id, source& s, result_run run, std::uint64_t task_bytes,
             time_point now, outbox& out);
   void deliver(const source_id& id, const source& s, const result_run& run, bool to_ventilator,
@@ -152,26 +157,33 @@ class worker_state {
   void want_sink(const std::string& endpoint, outbox& out);
   void release_to_owner(const source_id& id, seq_ranges ranges, time_point now, outbox& out);
   void start(outbox& out);
+  bool start_some(const source_id& id, source& s, std::uint64_t most, outbox& out);
   void announce(time_point now, outbox& out);
   void resync(session_id to, time_point now, outbox& out);
   void measure(duration busy, std::uint64_t tasks);
   [[nodiscard]] std::uint64_t paced(duration span) const;
   [[nodiscard]] std::uint64_t desired() const;
-  void unqueue(const source_id& id, seq_range range, std::vector<queued_run>& taken);
+  [[nodiscard]] std::uint64_t growing(const ventilator& v) const;
+  [[nodiscard]] std::uint64_t window_items(std::uint64_t wanted, std::uint64_t held) const;
+  /// What results take up of a ventilator's window: items, and payload bytes of their tasks.
+  [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> held_for(session_id owner) const;
+  seq_ranges unqueue(source& s, seq_range range);
 
   options options_;
   links links_;
-  std::deque<queued_run> queue_;
   std::uint64_t queued_ = 0;
   std::uint64_t running_ = 0;
   std::uint64_t held_ = 0;
   std::uint64_t held_bytes_ = 0;
-  std::uint64_t held_task_bytes_ = 0;
   std::map<source_id, source> sources_;
   std::map<session_id, ventilator> ventilators_;
   std::map<std::string, std::optional<peer_id>> sink_links_;
   std::set<session_id> missing_;  // ventilators that went without a BYE and may come back
-  double task_seconds_ = 0;       // slot time per task, smoothed; 0: not known yet
+  std::map<std::string, session_id> sink_at_;  // who was there last, by endpoint
+  source_id last_started_;                     // sources take turns
+  double task_seconds_ = 0;                    // slot time per task, smoothed; 0: not known yet
+  std::uint64_t measurements_ = 0;
+  std::set<peer_id> awaited_;  // opened, and nobody has been there yet
   bool draining_ = false;
   bool ever_joined_ = false;
   bool at_once_ = false;
