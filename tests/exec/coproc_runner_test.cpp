@@ -148,7 +148,7 @@ TEST_SUITE("coprocess") {
 
   TEST_CASE("an answer that nobody asked for costs it its place, not the next task's result") {
     loop l(1, weir::exec::command_runner_factory(
-                  filter("while read x; do echo $x; echo $x extra; done")));
+                  filter("while read x; do printf '%s\\n%s extra\\n' $x $x; done")));
     for (int i = 0; i < 5; ++i) {
       const auto seq = l.give({std::to_string(i)});
       l.finish();

@@ -142,6 +142,25 @@ TEST_SUITE("pool") {
     CHECK(l.outcomes.at(1).code == status::cancelled);
   }
 
+  TEST_CASE("a cancelled task that its runner gives up without a word is not started again") {
+    struct quitter : runner {
+      std::binary_semaphore* started;
+      explicit quitter(std::binary_semaphore& s) : started(&s) {}
+      void run(claim& tasks) override {
+        if (!tasks.begin(0)) return;
+        started->release();
+        eventually([&] { return tasks.cancelled(0); });
+      }
+    };
+    std::binary_semaphore started{0};
+    loop l(1, [&](unsigned) { return std::make_unique<quitter>(started); });
+    l.give({"x"});
+    REQUIRE(started.try_acquire_for(deadline));
+    l.pool().cancel(some_source, {1, 1});
+    l.finish();
+    CHECK(l.outcomes.at(1).code == status::cancelled);
+  }
+
   TEST_CASE("cancelling another source's tasks changes nothing here") {
     valve v;
     loop l(1, v.factory());

@@ -29,7 +29,11 @@ enum class command_mode {
   /// task and answers each, in order, with one line of standard output; newlines are not part
   /// of
   /// payload or result. It must not hold lines back: `grep --line-buffered`, `sed -u`, `stdbuf
-  /// -oL`, `fflush()` in awk. A payload with a newline in it fails for good.
+  /// -oL`, `fflush()` in awk. A payload with a newline in it fails for good. Lines beyond one
+  /// for
+  /// each task are noticed, and end the process, unless they come so late that they look like
+  /// the
+  /// next task's answer.
   coproc_lines,
   /// The same with a length of 4 bytes, most significant first, before each payload and result.
   coproc_frames,

@@ -63,6 +63,7 @@ void coproc_runner::run(claim& tasks) {
     if (i < asked_ || tasks.begin(i)) {
       if (const auto reason = tasks.why_stop(i); reason != stop_reason::none) {
         stop_process(0s);
+        asked_ = std::max(asked_, i + 1);
         return reason == stop_reason::expired
                    ? give_up(tasks, failure(status::deadline_exceeded, "time limit passed"))
                    : give_up(tasks, failure(status::cancelled, "cancelled"));

@@ -1,5 +1,6 @@
 #include "exec/pool.hpp"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -104,6 +105,8 @@ pool::~pool() { stop(); }
 
 bool pool::start_runner(slot& self, unsigned number) {
   block_signals();
+  ::pthread_setname_np(::pthread_self(),
+                       std::string("weir-slot-").append(std::to_string(number)).c_str());
   std::exception_ptr failure;
   try {
     self.wake_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -180,8 +183,10 @@ void pool::run_slot(slot& self) {
       continue;
     }
     run_claim(self, held);
-    if (queue_.empty() || stopping_ || self.since - last_wake_ >= wake_interval)
-      wake_loop(held, self.since);
+    const bool woke = (queue_.empty() || self.since - last_wake_ >= wake_interval) &&
+                      wake_loop(held, self.since);
+    // What the loop does on this thread is not the next task's.
+    if (woke) self.since = clock::now();
   }
 }
 
@@ -210,11 +215,16 @@ void pool::run_claim(slot& self, std::unique_lock<std::mutex>& held) {
     current.fail(current.answered(), status::internal, std::move(details));
   }
   const auto now = clock::now();
-  if (current.signalled()) read_empty(self.wake_fd);
 
   held.lock();
   self.current = nullptr;
   self.stuck = false;
+  if (current.signalled()) {
+    read_empty(self.wake_fd);
+    // A cancelled task that was left would start anew, and nobody would cancel it again.
+    for (auto i = current.answered(); current.cancelled(i) && current.begin(i); ++i)
+      current.fail(i, status::cancelled, {});
+  }
   if (auto rest = current.leftover()) {
     if (stopping_)
       hand_over(released(*rest));
@@ -228,6 +238,7 @@ void pool::run_claim(slot& self, std::unique_lock<std::mutex>& held) {
   }
   finished part = current.take();
   part.busy = now - self.since;
+  self.since = now;
   std::size_t bytes = 0;
   std::size_t results = 0;
   for (const auto& run : part.runs) {
@@ -237,7 +248,6 @@ void pool::run_claim(slot& self, std::unique_lock<std::mutex>& held) {
   if (results > 0)
     bytes_per_result_ = static_cast<double>(bytes) / static_cast<double>(results);
   hand_over(std::move(part));
-  self.since = now;
 }
 
 /// The next claim: from the front of the oldest work.
@@ -279,13 +289,14 @@ void pool::hand_over(finished part) {
   done_.push_back(std::move(part));
 }
 
-void pool::wake_loop(std::unique_lock<std::mutex>& held, time_point now) {
-  if (woken_ || done_.empty()) return;
+bool pool::wake_loop(std::unique_lock<std::mutex>& held, time_point now) {
+  if (woken_ || done_.empty()) return false;
   woken_ = true;
   last_wake_ = now;
   held.unlock();
   wake_();
   held.lock();
+  return true;
 }
 
 // ---- Taking back
@@ -366,6 +377,7 @@ void pool::end_threads() {
 
 void pool::watch() {
   block_signals();
+  ::pthread_setname_np(::pthread_self(), "weir-warden");
   std::unique_lock held(mutex_);
   std::uint64_t claims_seen = 0;
   while (!stopping_) {
@@ -377,7 +389,9 @@ void pool::watch() {
     for (slot& s : slots_)
       if (s.current) next = std::min(next, look_after(s, now));
     wake_loop(held, now);
-    // It lets go of the lock: a slot that has claimed something meanwhile counts on us.
+    // It lets go of the lock. Meanwhile, we may have been told to stop, and a slot that has
+    // claimed something counts on us.
+    if (stopping_) break;
     if (claims_seen != claims_) next = std::min(next, now + slow_after);
     warden_wakes_ = next;
     if (next == time_point::max())

@@ -43,12 +43,13 @@ struct pool_stats {
 /// A slot claims about a millisecond's worth of tasks, less when few are left: thousands of
 /// short tasks cost one lock, and long ones are spread evenly. When a claim takes longer than
 /// was guessed, what it has done is handed over and what it has not begun goes back to the
-/// queue.
+/// queue. While there is more to do, results may wait 2 ms for the loop to be woken, 4 ms when
+/// a slow task is behind them; the last ones never wait.
 ///
-/// Delivery   Every task given comes back exactly once, in `runs` or in `released` of a
-/// finished. Threads    Members are called by one thread, the node's loop. `wake` is called on
-/// any thread,
-///            at most once between two take()s, without a lock held.
+/// Delivery   Every task given comes back exactly once, as an outcome or as released.
+/// Threads    Members are called by one thread at a time, the node's loop. `wake` is called on
+///            any thread, also from within members, at most once between two take()s. No lock
+///            is held then: it may call members, but for stop().
 /// Errors     The constructor throws what a factory threw.
 class pool {
  public:
@@ -96,7 +97,7 @@ class pool {
   [[nodiscard]] work cut();
   void put_back(work rest);
   void hand_over(finished part);
-  void wake_loop(std::unique_lock<std::mutex>& held, proto::time_point now);
+  bool wake_loop(std::unique_lock<std::mutex>& held, proto::time_point now);
   void wake_idle(std::uint64_t tasks);
   void cancel_queued(source_id source, proto::seq_range range, proto::cancel_mode mode);
   void end_threads();

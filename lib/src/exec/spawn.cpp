@@ -14,6 +14,22 @@
 #include <new>
 #include <utility>
 
+// ThreadSanitizer replaces clone() by one for children with memory of their own. This is the
+// same function by glibc's other name for it, which it does not know.
+#if defined(__SANITIZE_THREAD__)
+#define WEIR_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WEIR_THREAD_SANITIZER 1
+#endif
+#endif
+#ifdef WEIR_THREAD_SANITIZER
+extern "C" int __clone(int (*)(void*), void*, int, void*, ...);
+#define WEIR_CLONE ::__clone
+#else
+#define WEIR_CLONE ::clone
+#endif
+
 namespace weir::exec {
 namespace {
 
@@ -98,8 +114,8 @@ spawned spawner::start(const spawn_request& what) {
   spawned child;
   int pidfd = -1;
   constexpr int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CHILD_SETTID | SIGCHLD;
-  child.pid = ::clone(child_main, static_cast<char*>(stack_) + stack_bytes, flags, &start,
-                      &pidfd, nullptr, what.pid_place);
+  child.pid = WEIR_CLONE(child_main, static_cast<char*>(stack_) + stack_bytes, flags, &start,
+                         &pidfd, nullptr, what.pid_place);
   if (child.pid < 0) {
     child.error = errno;
     return child;
