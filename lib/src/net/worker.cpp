@@ -88,6 +88,7 @@ struct worker::impl {
   // a slot that has something to deliver does it itself, without a thread switch.
   std::mutex loop_mutex;
   std::exception_ptr slot_failure;
+  std::thread::id loop_thread;  // set before the pool is given anything
   mutable std::mutex stats_mutex;
   worker_stats stats;
   exec::pool pool;  // last: its threads use what is above
@@ -113,19 +114,26 @@ struct worker::impl {
 };
 
 void worker::impl::on_slot_done() {
+  // Cancelling what waits in the pool calls this from within settle(): one round at a time.
+  thread_local bool inside = false;
+  if (inside || std::this_thread::get_id() == loop_thread) return net.wake();
   const std::unique_lock held(loop_mutex, std::try_to_lock);
   if (!held || slot_failure) return net.wake();
+  inside = true;
   try {
     const auto now = proto::clock::now();
     collect(now);
     settle(now);
     publish();
-    if (machine.done()) return net.wake();
-    net.nudge(machine.next_deadline());
+    if (machine.done())
+      net.wake();
+    else
+      net.nudge(machine.next_deadline());
   } catch (...) {  // for the loop to throw
     slot_failure = std::current_exception();
     net.wake();
   }
+  inside = false;
 }
 
 void worker::impl::collect(proto::time_point now) {
@@ -172,6 +180,7 @@ void worker::impl::run() {
   net::patience for_sink(options.connect_timeout);
   proto::time_point leave_by{};
   std::unique_lock held(loop_mutex);
+  loop_thread = std::this_thread::get_id();
   for (;;) {
     auto deadline =
         std::min({machine.next_deadline(), for_ventilator.deadline(), for_sink.deadline()});
