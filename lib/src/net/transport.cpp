@@ -1,5 +1,6 @@
 #include "net/transport.hpp"
 
+#include "net/zmq_errors.hpp"
 #include "proto/limits.hpp"
 
 #include <weir/error.hpp>
@@ -29,33 +30,6 @@ constexpr auto probe_interval = 20ms;
 /// A thousand workers that start together (libzmq's default is 100; research: pitfalls).
 constexpr int backlog = 1024;
 
-std::string describe(const zmq::error_t& e) {
-  switch (e.num()) {
-    case EADDRINUSE:
-      return "address in use (is another node running there? see: ss -ltnp)";
-    case EADDRNOTAVAIL:
-      return "this machine has no such address";
-    case EACCES:
-      return "permission denied (ports below 1024 are root's)";
-    case ENODEV:
-      return "no such interface, or the host name is unknown";
-    default:
-      return e.what();
-  }
-}
-
-exit_code code_of(const zmq::error_t& e) {
-  switch (e.num()) {
-    case EACCES:
-      return exit_code::permission;
-    case EADDRINUSE:
-    case EADDRNOTAVAIL:
-      return exit_code::unavailable;
-    default:
-      return exit_code::usage;
-  }
-}
-
 void free_blob(void*, void* hint) { delete static_cast<proto::blob*>(hint); }
 
 zmq::message_t body_message(const proto::blob& body) {
@@ -80,12 +54,7 @@ transport::~transport() {
 
 transport::socket& transport::open(zmq::socket_type type, const endpoint& where, bool insecure,
                                    const char* verb) {
-  if (!insecure && !where.is_local())
-    throw error(exit_code::permission,
-                std::string(verb) + " " + where.str() +
-                    ": other machines can reach this address, and there is neither "
-                    "authentication nor encryption yet. Use a loopback or ipc:// address, or "
-                    "say --insecure on a network you trust");
+  require_local(where, insecure, verb);
   socket s;
   s.zmq = zmq::socket_t(context_, type);
   s.endpoint = where.str();
@@ -155,12 +124,14 @@ proto::peer_id transport::connect(const endpoint& where, bool insecure) {
 
 bool transport::readable(bool reading) {
   if (!pending_.empty()) return true;
+  bool any = false;
   for (auto& s : sockets_) {
     if (!s.zmq) continue;
-    if (reading && (s.zmq.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0) return true;
-    if ((s.monitor.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0) return true;
+    any |= s.monitor_check;
+    if (reading && s.check)
+      any |= s.check = (s.zmq.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
   }
-  return false;
+  return any;
 }
 
 void transport::wait(proto::time_point deadline, bool reading,
@@ -173,11 +144,13 @@ void transport::wait(proto::time_point deadline, bool reading,
   if (waiting_peers_ > 0) deadline = std::min(deadline, now + 5ms);
   if (deadline <= now || readable(reading)) return;
   fds_.clear();
+  watched_.clear();
   fds_.push_back({wake_fd_, POLLIN, 0});
-  for (const auto& s : sockets_) {
+  for (auto& s : sockets_) {
     if (!s.zmq) continue;  // forgotten
+    watched_.push_back(&s);
     fds_.push_back({s.monitor_fd, POLLIN, 0});
-    if (reading) fds_.push_back({s.fd, POLLIN, 0});
+    fds_.push_back({reading ? s.fd : -1, POLLIN, 0});
   }
   reading_ = reading;
   sleeping_until_ = deadline;
@@ -191,7 +164,12 @@ void transport::wait(proto::time_point deadline, bool reading,
   if (ready < 0 && failure != EINTR)
     throw error(exit_code::software, std::string("poll: ") + std::strerror(failure));
   sleeping_until_ = {};
-  if (ready > 0 && fds_[0].revents != 0) drain_wake();
+  if (ready <= 0) return;
+  if (fds_[0].revents != 0) drain_wake();
+  for (std::size_t i = 0; i < watched_.size(); ++i) {
+    watched_[i]->monitor_check |= fds_[2 * i + 1].revents != 0;
+    watched_[i]->check |= fds_[2 * i + 2].revents != 0;
+  }
 }
 
 void transport::drain_wake() {
@@ -207,14 +185,15 @@ void transport::receive(std::vector<event>& events, std::size_t most) {
   const auto now = proto::clock::now();
   for (auto& s : sockets_) {
     if (!s.zmq) continue;
-    watch(s, events);
+    if (std::exchange(s.monitor_check, false)) watch(s, events);
     if (s.probes > 0 && now >= s.probe_at) probe(s, now);
   }
   // One message from each in turn, so that no socket can starve another.
   std::size_t dry = 0;
   for (std::size_t got = 0; got < most && dry < sockets_.size();) {
     turn_ = (turn_ + 1) % sockets_.size();
-    if (sockets_[turn_].zmq && receive_one(sockets_[turn_], events)) {
+    socket& s = sockets_[turn_];
+    if (s.zmq && s.check && (s.check = receive_one(s, events))) {
       dry = 0;
       ++got;
     } else {
@@ -335,6 +314,7 @@ void transport::send(proto::peer_id to, const proto::message& m) {
 }
 
 transport::sent transport::try_send(peer& to, const proto::frames& f) {
+  to.via->check = true;
   const auto part = [&](zmq::message_t message, bool more) {
     const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
     for (;;) {
@@ -405,10 +385,15 @@ void transport::wake() noexcept {
 void transport::close(std::chrono::milliseconds linger) {
   const auto end = proto::clock::now() + linger;
   while (waiting_peers_ > 0 && proto::clock::now() < end) wait(end, false);
+  std::vector<event> too_late;
   for (auto& s : sockets_) {
     if (!s.zmq) continue;
+    watch(s, too_late);
     zmq_socket_monitor(s.zmq.handle(), nullptr, 0);
-    s.zmq.set(zmq::sockopt::linger, static_cast<int>(linger.count()));
+    // When all nodes end together the other end has often gone already: nobody will come to
+    // take what we said last.
+    const bool gone = !s.bound && !s.up;
+    s.zmq.set(zmq::sockopt::linger, gone ? 0 : static_cast<int>(linger.count()));
     s.monitor.close();
     s.zmq.close();
   }
