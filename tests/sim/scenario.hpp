@@ -30,7 +30,6 @@ enum class sabotage : std::uint8_t {
   payload_altered,
   // Somebody outside the machines interferes.
   ack_forged,
-  committed_forged,
   task_never_fed,
   // A machine that breaks a rule: done with filters on what goes in and out of it.
   commit_not_awaited,      // the sink acknowledges before the commit

@@ -172,7 +172,7 @@ void worker_node::carry_out(time_point now) {
     for (std::uint32_t i = 0; i < s.payloads.size(); ++i)
       pool_.push_back({index_of(s.source), s.first + i, s.attempt, s.payloads.slice(i, 1)});
   for (const auto& s : std::exchange(out_.stops, {})) stop(s);
-  std::vector<proto::message> forgotten;
+  std::vector<proto::outgoing> forgotten;
   for (auto& o : out_.sends) {
     if (const auto* w = std::get_if<proto::window>(&o.what))
       most_announced_ = std::max(most_announced_, w->items);
@@ -180,11 +180,10 @@ void worker_node::carry_out(time_point now) {
     if (!r || !world_.broken(sabotage::results_forgotten)) continue;
     proto::committed c{r->source, {}};
     for (const auto& run : r->runs) c.ranges.push_back({run.first, run.last()});
-    forgotten.emplace_back(c);
+    forgotten.push_back({o.to, c});
   }
-  const auto to = out_.sends.empty() ? proto::peer_id{} : out_.sends.back().to;
   send_all(out_);
-  for (auto& m : forgotten) machine_.on_message(to, std::move(m), now, out_);
+  for (auto& f : forgotten) machine_.on_message(f.to, std::move(f.what), now, out_);
   begin_tasks();
 }
 

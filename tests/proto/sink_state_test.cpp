@@ -1,0 +1,213 @@
+#include "dialogue.hpp"
+#include "proto/sink_state.hpp"
+
+using namespace std::chrono_literals;
+using namespace weir;
+using namespace weir::proto;
+using namespace weir::proto::dialogue;
+
+namespace {
+/// A sink that binds, with ventilator 1 on connection 1 and worker 2 on connection 2.
+struct sink {
+  sink_state machine{{who(role::sink, 9), 1s, {role::worker, role::ventilator}}, t0};
+  outbox out;
+  time_point now = t0;
+
+  void hears(std::uint32_t from, message m) {
+    machine.on_message(peer_id{from}, std::move(m), now, out);
+  }
+  void joins(std::uint32_t peer, introduction self) {
+    hears(peer, hello{wire_version, std::move(self)});
+    (void)take<welcome>(out, peer);
+  }
+  void registers(std::uint32_t peer = 1, std::uint64_t low = 0) {
+    hears(peer, register_source{the_source, 1, low, {}});
+    out.opened.clear();
+  }
+  void both_join() {
+    joins(1, who(role::ventilator, 1));
+    joins(2, who(role::worker, 2));
+    registers();
+    (void)take<registered>(out, 1);
+    CHECK(silent(out));
+  }
+  /// Ticks every half a heartbeat for so long, with the worker alive and the ventilator not.
+  void passes(duration time) {
+    for (const auto end = now + time; now < end;) {
+      now += 500ms;
+      hears(2, alive{});
+      machine.tick(now, out);
+    }
+  }
+  void commits(seq_range range) {
+    out.commits.clear();
+    machine.on_committed(the_source, range);
+    machine.tick(now, out);
+    now += 50ms;  // COMMITTED may take its time, as an ACK may not
+    machine.tick(now, out);
+  }
+};
+}  // namespace
+
+TEST_SUITE("sink_state") {
+  TEST_CASE("a whole life: REGISTER, results, FINISH, BYE, and complete only then") {
+    sink s;
+    CHECK(!s.machine.complete());
+    s.both_join();
+    s.hears(2, result_batch{the_source, {results(1, 2)}});
+    CHECK(s.out.commits.size() == 1);
+    s.commits({1, 2});
+    CHECK(take<ack>(s.out, 1).low == 2);
+    CHECK(take<committed>(s.out, 2).ranges == seq_ranges{{1, 2}});
+    s.hears(1, finish{the_source, 1, 2});
+    s.machine.tick(s.now, s.out);
+    CHECK(take<ack>(s.out, 1).low == 2);
+    CHECK(!s.machine.complete());
+    s.hears(1, bye{bye_reason::finished});
+    CHECK(s.machine.complete());
+    CHECK(s.machine.abandoned() == 0);
+    CHECK(s.out.closed == std::vector{the_source});
+    s.machine.say_bye(t0, s.out);
+    s.out.closed.clear();
+    s.out.forgets.clear();
+    (void)take<bye>(s.out, 2);
+    CHECK(silent(s.out));
+  }
+
+  TEST_CASE("a new source is opened with what is done of it, once") {
+    sink s;
+    s.joins(1, who(role::ventilator, 1));
+    s.hears(1, register_source{the_source, 1, 4, {{6, 7}}});
+    REQUIRE(s.out.opened.size() == 1);
+    CHECK(s.out.opened[0].low == 4);
+    CHECK(s.out.opened[0].done == seq_ranges{{6, 7}});
+    s.out.opened.clear();
+    s.hears(1, register_source{the_source, 1, 4, {{6, 7}}});
+    CHECK(s.out.opened.empty());
+  }
+
+  TEST_CASE("two ventilators: complete when the second one has finished as well") {
+    sink s;
+    s.both_join();
+    s.joins(3, who(role::ventilator, 3));
+    const source_id other{{8}};
+    s.hears(3, register_source{other, 1, 0, {}});
+    s.hears(1, finish{the_source, 1, 0});
+    s.hears(1, bye{bye_reason::finished});
+    CHECK(!s.machine.complete());
+    s.hears(3, finish{other, 1, 0});
+    s.hears(3, bye{bye_reason::finished});
+    CHECK(s.machine.complete());
+  }
+
+  TEST_CASE("a ventilator that leaves before its tasks are committed has abandoned them") {
+    sink s;
+    s.both_join();
+    s.hears(1, finish{the_source, 1, 2});
+    s.hears(1, bye{bye_reason::leaving});
+    CHECK(s.machine.abandoned() == 1);
+    CHECK(s.machine.complete());  // nothing more will come; abandoned() says how it ended
+  }
+
+  TEST_CASE("a ventilator that is cut off is waited for, and is the same when it comes back") {
+    sink s;
+    s.both_join();
+    s.passes(6s);
+    REQUIRE(s.machine.lost().size() == 1);
+    CHECK(!s.machine.complete());
+    s.out = {};
+    s.joins(5, who(role::ventilator, 1));
+    s.registers(5);
+    (void)take<registered>(s.out, 5);
+    CHECK(s.machine.lost().empty());
+  }
+
+  TEST_CASE("a lost ventilator with a task missing is waited for, however long it takes") {
+    sink s;
+    s.both_join();
+    s.hears(1, finish{the_source, 1, 2});
+    s.hears(2, result_batch{the_source, {results(1, 1)}});
+    s.commits({1, 1});
+    s.passes(300s);
+    CHECK(!s.machine.complete());
+    REQUIRE(s.machine.lost().size() == 1);
+    CHECK(s.machine.lost()[0].committed == 1);
+    CHECK(s.machine.lost()[0].total == 2);
+  }
+
+  TEST_CASE("a lost ventilator whose tasks are all committed has finished: its BYE was lost") {
+    sink s;
+    s.both_join();
+    s.hears(1, finish{the_source, 1, 1});
+    s.hears(2, result_batch{the_source, {results(1, 1)}});
+    s.commits({1, 1});
+    s.passes(5s);  // silent for five heartbeats: lost
+    CHECK(!s.machine.complete());
+    s.passes(19s + 500ms);
+    CHECK(!s.machine.complete());
+    s.passes(500ms);
+    CHECK(s.machine.complete());
+    // Should it come back after all, it meets a sink that remembers.
+    s.out = {};
+    s.joins(5, who(role::ventilator, 1));
+    s.registers(5);
+    CHECK(take<registered>(s.out, 5).low == 1);
+    CHECK(!s.machine.complete());
+  }
+
+  TEST_CASE("a total that is not known is never taken for reached") {
+    sink s;
+    s.both_join();
+    s.hears(2, result_batch{the_source, {results(1, 1)}});
+    s.commits({1, 1});
+    s.passes(300s);
+    CHECK(!s.machine.complete());
+  }
+
+  TEST_CASE("workers that came before their ventilator are asked to send again") {
+    sink s;
+    s.joins(2, who(role::worker, 2));
+    s.hears(2, result_batch{the_source, {results(1, 2)}});
+    s.machine.tick(t0, s.out);
+    CHECK(silent(s.out));
+    s.joins(1, who(role::ventilator, 1));
+    s.registers();
+    (void)take<registered>(s.out, 1);
+    CHECK(take<resend>(s.out, 2).source == the_source);
+    CHECK(silent(s.out));
+  }
+
+  TEST_CASE("only a ventilator can register, and an old one is fenced") {
+    sink s;
+    s.both_join();
+    s.hears(2, register_source{the_source, 1, 0, {}});
+    CHECK(silent(s.out));
+    s.hears(1, register_source{the_source, 3, 0, {}});
+    (void)take<registered>(s.out, 1);
+    s.hears(1, register_source{the_source, 2, 0, {}});
+    CHECK(take<error_message>(s.out, 1).code == wire_error::fenced);
+  }
+
+  TEST_CASE("a source that comes back in another session belongs to that one") {
+    sink s;
+    s.both_join();
+    s.joins(5, who(role::ventilator, 6));
+    s.hears(5, register_source{the_source, 2, 0, {}});
+    (void)take<registered>(s.out, 5);
+    s.machine.link_down(peer_id{1}, s.now);
+    s.now += 1s;
+    s.machine.tick(s.now, s.out);
+    CHECK(s.machine.lost().empty());
+  }
+
+  TEST_CASE("a sink that cannot read because it is behind takes nobody for dead") {
+    sink s;
+    s.both_join();
+    for (int i = 0; i < 100; ++i) {
+      s.now += 500ms;
+      s.machine.not_listening(s.now);
+      s.machine.tick(s.now, s.out);
+    }
+    CHECK(s.machine.lost().empty());
+  }
+}
