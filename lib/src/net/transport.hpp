@@ -87,6 +87,9 @@ class transport {
     int monitor_fd = -1;
     bool bound = false;
     bool up = false;  // connected ones only
+    // ZMQ_EVENTS is worth a look: the descriptor said so, or sending has swallowed its notice.
+    bool check = true;
+    bool monitor_check = true;
     std::string endpoint;
     std::unordered_map<std::string, proto::peer_id> ids;  // bound: routing id -> peer
     proto::peer_id only{};                                // connected: the one peer
@@ -116,6 +119,7 @@ class transport {
   std::map<proto::peer_id, peer> peers_;
   std::vector<event> pending_;  // noticed while sending
   std::vector<pollfd> fds_;
+  std::vector<socket*> watched_;        // two of fds_ each, behind the first
   proto::time_point sleeping_until_{};  // while in wait()
   bool reading_ = true;
   std::uint32_t next_peer_ = 1;

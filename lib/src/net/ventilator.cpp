@@ -226,7 +226,7 @@ void ventilator::impl::collect(proto::time_point now) {
   committed.clear();
   store->take(committed);
   for (const auto& [id, range] : committed) core.on_committed(id, range);
-  for (auto& reply : core.take_replies()) {
+  for (auto& reply : core.take_replies(now)) {
     if (const auto* a = std::get_if<proto::ack>(&reply.what))
       machine.on_ack(*a, now, out);
     else
@@ -262,8 +262,8 @@ void ventilator::impl::run() {
     std::unique_lock held(loop_mutex);
     std::uint64_t told = 0;
     for (;;) {
-      auto deadline =
-          std::min({machine.next_deadline(), for_worker.deadline(), for_sink.deadline()});
+      auto deadline = std::min({machine.next_deadline(), core.next_deadline(),
+                                for_worker.deadline(), for_sink.deadline()});
       {
         const std::lock_guard lock(mutex);
         loop_waits = open.empty() && open_refused.empty() && !stopping;
@@ -288,6 +288,9 @@ void ventilator::impl::run() {
         break;
       }
       if (machine.complete()) {
+        // A worker that leaves waits for its last COMMITTED.
+        for (auto& reply : core.take_replies())
+          machine.send(reply.to, std::move(reply.what), now, out);
         machine.say_bye(proto::bye_reason::finished, now, out);
         break;
       }

@@ -12,6 +12,10 @@ namespace {
 /// just restarted under a large cluster, small enough for strangers who make sources up.
 constexpr std::size_t most_waiting = limits::peers;
 constexpr std::size_t most_unknown_sources = 256;
+/// COMMITTED only lets a worker forget: it is sent this late, or for this many tasks, so that
+/// it does not compete with the ACK for the processors just when the next task could be sent.
+constexpr duration note_delay = std::chrono::milliseconds(20);
+constexpr std::uint64_t note_tasks = 2048;
 
 result_run part_of(const result_run& run, seq_range range) {
   if (range.first == run.first && range.last == run.last()) return run;
@@ -82,6 +86,7 @@ void sink_core::forget_worker(session_id who) {
 
 void sink_core::note(session_id to, const source_id& id, seq_range range) {
   append_range(to_note_[{to, id}], range);
+  noted_tasks_ += range.size();
 }
 
 void sink_core::on_results(session_id from, result_batch batch, outbox& out) {
@@ -179,7 +184,7 @@ void sink_core::remove(const source_id& id) {
   sources_.erase(it);
 }
 
-std::vector<sink_core::reply> sink_core::take_replies() {
+std::vector<sink_core::reply> sink_core::take_replies(time_point now) {
   std::vector<reply> replies;
   for (auto& [id, s] : sources_) {
     if (s.to_ack.empty() && !s.owes_ack) continue;
@@ -200,6 +205,11 @@ std::vector<sink_core::reply> sink_core::take_replies() {
     s.to_ack.clear();
     s.owes_ack = false;
   }
+  if (to_note_.empty()) return replies;
+  if (note_by_ == time_point::max() && now != time_point::max()) note_by_ = now + note_delay;
+  if (now < note_by_ && noted_tasks_ < note_tasks) return replies;
+  note_by_ = time_point::max();
+  noted_tasks_ = 0;
   for (auto& [whom, noted] : to_note_) {
     seq_set merged;  // ascending and disjoint, as the wire wants it
     for (const auto& range : noted) merged.insert(range);

@@ -4,6 +4,7 @@
 #include "proto/outbox.hpp"
 #include "proto/run_map.hpp"
 #include "proto/seq_set.hpp"
+#include "proto/time.hpp"
 
 #include <cstdint>
 #include <map>
@@ -61,8 +62,11 @@ class sink_core {
     session_id to;
     message what;
   };
-  /// ACKs and COMMITTEDs for everything that happened since the last call.
-  [[nodiscard]] std::vector<reply> take_replies();
+  /// ACKs for everything that happened since the last call, and COMMITTEDs when they are due:
+  /// many at a time, or after a while. Without a time: everything.
+  [[nodiscard]] std::vector<reply> take_replies(time_point now = time_point::max());
+  /// When take_replies() should be called at the latest.
+  [[nodiscard]] time_point next_deadline() const { return note_by_; }
 
   /// All tasks of the source are committed, as done or as failed.
   [[nodiscard]] bool complete(const source_id& id) const;
@@ -108,6 +112,8 @@ class sink_core {
   std::map<source_id, std::vector<session_id>> waiting_;
   std::set<session_id> waiting_for_others_;  // for sources that waiting_ has no room for
   std::map<std::pair<session_id, source_id>, seq_ranges> to_note_;  // COMMITTED to send
+  std::uint64_t noted_tasks_ = 0;
+  time_point note_by_ = time_point::max();
   counts counts_;
 };
 

@@ -112,7 +112,7 @@ void sink_state::tick(time_point now, outbox& out) {
     s.settled = true;
     out.info("ventilator " + s.ventilator + " has not come back; all its tasks are committed");
   }
-  for (auto& reply : core_.take_replies())
+  for (auto& reply : core_.take_replies(now))
     links_.send(reply.to, std::move(reply.what), now, out);
 }
 
@@ -141,6 +141,9 @@ std::vector<sink_state::lost_source> sink_state::lost() const {
 }
 
 void sink_state::say_bye(time_point now, outbox& out) {
+  // A worker that leaves waits for its last COMMITTED.
+  for (auto& reply : core_.take_replies())
+    links_.send(reply.to, std::move(reply.what), now, out);
   for (const role r : {role::ventilator, role::worker})
     for (const auto id : links_.with_role(r))
       links_.send(id, bye{bye_reason::leaving}, now, out);

@@ -6,6 +6,7 @@
 #include "proto/sink_core.hpp"
 #include "proto/time.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>

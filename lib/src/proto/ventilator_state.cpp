@@ -662,8 +662,8 @@ void ventilator_state::dispatch_last_chances(time_point now, outbox& out) {
       links_.send(id, std::move(batch), now, out);
       return;
     }
-    return;
   }
+  if (!last_chances_.empty()) return;
   // Whoever was to have the next one is not needed for that any more.
   for (auto& [id, w] : workers_)
     if (w.set_aside && w.suspects == 0) w.set_aside = false;
