@@ -55,7 +55,8 @@ def measurements(quick):
                     partial(m.raw, options=m.RAW_CREDIT, tasks=large, size=1024)),
         Measurement("raw latency", partial(m.raw_latency, round_trips=10_000 // n)),
         Measurement("weir latency", partial(m.weir_latency, round_trips=10_000 // n)),
-        Measurement("spawn true", partial(m.spawn, command=true, tasks=processes)),
+        # The same argument that weir and xargs append: `true` with one argument does more work.
+        Measurement("spawn true", partial(m.spawn, command=[*true, "1"], tasks=processes)),
         Measurement("weir true", partial(m.weir_processes, command=true, tasks=processes,
                                          lines_expected=0)),
         Measurement("spawn echo", partial(m.spawn, command=[*echo, "1"], tasks=processes)),
