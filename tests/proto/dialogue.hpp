@@ -1,5 +1,5 @@
-// For tests that are dialogues with a machine: take what is expected from its outbox, then require
-// that nothing is left.
+// For tests that are dialogues with a machine: take what is expected from its outbox, then
+// require that nothing is left.
 #pragma once
 
 #include "proto/message.hpp"
@@ -67,9 +67,8 @@ Message find(outbox& out, std::uint32_t to) {
 template <class Message>
 std::size_t count(const outbox& out) {
   return static_cast<std::size_t>(
-      std::count_if(out.sends.begin(), out.sends.end(), [](const outgoing& o) {
-        return std::holds_alternative<Message>(o.what);
-      }));
+      std::count_if(out.sends.begin(), out.sends.end(),
+                    [](const outgoing& o) { return std::holds_alternative<Message>(o.what); }));
 }
 
 /// Nothing is left to be done; what was said to the operator does not count.

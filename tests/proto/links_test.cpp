@@ -1,6 +1,7 @@
+#include "proto/links.hpp"
+
 #include "dialogue.hpp"
 #include "proto/limits.hpp"
-#include "proto/links.hpp"
 
 using namespace std::chrono_literals;
 using namespace weir;
@@ -37,7 +38,8 @@ struct node {
   hello from_them(std::uint64_t session = 5) const {
     return {wire_version, who(role::ventilator, session)};
   }
-  welcome welcome_from_them(std::uint64_t session = 5, std::uint32_t heartbeat_ms = 1000) const {
+  welcome welcome_from_them(std::uint64_t session = 5,
+                            std::uint32_t heartbeat_ms = 1000) const {
     return {wire_version, who(role::ventilator, session), heartbeat_ms};
   }
   /// In a session with `them` on p1, which they opened.
@@ -62,8 +64,11 @@ TEST_SUITE("links") {
     node n;
     n.machine.open(p1, t0, n.out);
     CHECK(take<hello>(n.out, 1).self.session == session_id{1});
-    for (const auto& [early, due] : {std::pair{249ms, 250ms}, {749ms, 750ms}, {1749ms, 1750ms},
-                                    {2749ms, 2750ms}, {3749ms, 3750ms}}) {
+    for (const auto& [early, due] : {std::pair{249ms, 250ms},
+                                     {749ms, 750ms},
+                                     {1749ms, 1750ms},
+                                     {2749ms, 2750ms},
+                                     {3749ms, 3750ms}}) {
       n.tick(t0 + early);
       CHECK(n.quiet());
       n.tick(t0 + due);
@@ -189,8 +194,7 @@ TEST_SUITE("links") {
     node n;
     n.accepted();
     SUBCASE("after its old connection was seen to close") { n.machine.down(p1, t0); }
-    SUBCASE("before") {}
-    (void)n.hears(p2, n.from_them());
+    SUBCASE("before"){}(void)n.hears(p2, n.from_them());
     const auto e = n.event();
     CHECK(e.what == change::joined);
     CHECK(e.who == them);
@@ -273,7 +277,8 @@ TEST_SUITE("links") {
     n.machine.open(p2, t0, n.out);
     n.out = {};
     std::size_t wakes = 0;
-    for (auto now = n.machine.next_deadline(); now < t0 + 10s; now = n.machine.next_deadline()) {
+    for (auto now = n.machine.next_deadline(); now < t0 + 10s;
+         now = n.machine.next_deadline()) {
       REQUIRE(now > n.now);
       n.tick(now);
       ++wakes;

@@ -1,6 +1,7 @@
+#include "proto/seq_set.hpp"
+
 #include "proto/backoff.hpp"
 #include "proto/run_map.hpp"
-#include "proto/seq_set.hpp"
 
 #include <doctest/doctest.h>
 
@@ -59,7 +60,8 @@ TEST_SUITE("seq_set") {
         std::uint64_t inserted = 0;
         for (const auto& part : s.insert(range)) inserted += part.size();
         std::uint64_t expected = 0;
-        for (auto seq = range.first; seq <= range.last; ++seq) expected += plain.insert(seq).second;
+        for (auto seq = range.first; seq <= range.last; ++seq)
+          expected += plain.insert(seq).second;
         REQUIRE(fresh == expected);
         REQUIRE(inserted == expected);
         REQUIRE(s.covers(range));
@@ -72,7 +74,8 @@ TEST_SUITE("seq_set") {
       for (const auto& r : s.all())
         for (auto seq = r.first; seq <= r.last; ++seq) listed.insert(seq);
       REQUIRE(listed == plain);
-      for (std::uint64_t seq = 0; seq < 80; ++seq) REQUIRE(s.contains(seq) == plain.contains(seq));
+      for (std::uint64_t seq = 0; seq < 80; ++seq)
+        REQUIRE(s.contains(seq) == plain.contains(seq));
       for (const auto& r : s.above_low()) REQUIRE(r.first > low);
     }
   }

@@ -1,6 +1,7 @@
+#include "proto/sink_core.hpp"
+
 #include "dialogue.hpp"
 #include "proto/limits.hpp"
-#include "proto/sink_core.hpp"
 
 using namespace weir;
 using namespace weir::proto;
@@ -26,7 +27,8 @@ struct sink {
   /// What is to be committed now, as ranges.
   seq_ranges commits() {
     seq_ranges all;
-    for (const auto& c : std::exchange(out.commits, {})) all.push_back({c.run.first, c.run.last()});
+    for (const auto& c : std::exchange(out.commits, {}))
+      all.push_back({c.run.first, c.run.last()});
     return all;
   }
   /// The ACKs (to the ventilator) and COMMITTEDs that are due.
@@ -67,7 +69,8 @@ TEST_SUITE("sink_core") {
     CHECK(s.core.stats().staged_bytes == 0);
   }
 
-  TEST_CASE("the first outcome wins; a duplicate is dropped, acknowledged and COMMITTED again") {
+  TEST_CASE(
+      "the first outcome wins; a duplicate is dropped, acknowledged and COMMITTED again") {
     sink s;
     s.gets(w1, results(1, 2));
     s.core.on_committed(the_source, {1, 2});
@@ -143,7 +146,8 @@ TEST_SUITE("sink_core") {
       id.bytes[2] = 1;
       REQUIRE(s.core.add({id, 1, 0, {}}, vent) == sink_core::registration::accepted);
     }
-    CHECK(s.core.add({source_id{{9, 9, 9}}, 1, 0, {}}, vent) == sink_core::registration::too_many);
+    CHECK(s.core.add({source_id{{9, 9, 9}}, 1, 0, {}}, vent) ==
+          sink_core::registration::too_many);
     CHECK(s.add() == sink_core::registration::accepted);
   }
 

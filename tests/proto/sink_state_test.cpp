@@ -1,5 +1,6 @@
-#include "dialogue.hpp"
 #include "proto/sink_state.hpp"
+
+#include "dialogue.hpp"
 
 using namespace std::chrono_literals;
 using namespace weir;

@@ -1,5 +1,5 @@
-// The simulator itself: would it notice? Every rule of the checker is broken here once, first by
-// an output that lies, then by machines that break theirs.
+// The simulator itself: would it notice? Every rule of the checker is broken here once, first
+// by an output that lies, then by machines that break theirs.
 #include "sim/scenario.hpp"
 #include "sim/world.hpp"
 

@@ -112,10 +112,12 @@ void worker_node::stop(const proto::stop_tasks& s) {
       kept.push_back(std::move(j));
       continue;
     }
-    ended_.push_back({std::move(j), status::cancelled, false, seen_ > 1, 0ms});
+    const bool released = seen_ > 1 || s.mode == proto::cancel_mode::give_back;
+    ended_.push_back({std::move(j), status::cancelled, false, released, 0ms});
     poke(world_.now() + 1us);
   }
   pool_ = std::move(kept);
+  if (s.mode == proto::cancel_mode::give_back) return;
   for (auto& [id, j] : running_)
     if (hit(j)) {
       j.unwanted = true;
