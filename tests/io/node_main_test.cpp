@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 
 using namespace std::chrono_literals;
@@ -61,6 +62,7 @@ struct ended {
 ended in_child(const std::function<int()>& program_main) {
   pipe_ends out;
   pipe_ends err;
+  std::fflush(nullptr);  // or the child writes it once more
   const pid_t child = ::fork();
   if (child == 0) {
     ::dup2(out.write_end, STDOUT_FILENO);
