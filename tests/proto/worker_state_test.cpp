@@ -219,7 +219,11 @@ TEST_SUITE("worker: cancelling") {
     w.hears(1, cancel{the_source, {{1, 1}, {3, 4}}, cancel_mode::give_back});
     CHECK(take<release>(w.out, 1).ranges == seq_ranges{{3, 4}});
     CHECK(w.in_hand() == 3);
-    w.hears(1, cancel{the_source, {{1, 1}}, cancel_mode::give_back});
+    // Handed to the slots: whether it has been begun they know.
+    REQUIRE(w.out.stops.size() == 1);
+    CHECK(w.out.stops[0].range == seq_range{1, 1});
+    CHECK(w.out.stops[0].mode == cancel_mode::give_back);
+    w.out.stops.clear();
     CHECK(silent(w.out));
   }
 

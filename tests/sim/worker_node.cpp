@@ -196,7 +196,7 @@ void worker_node::check_limits() {
   if (plan.cuts || plan.long_delays || plan.pauses) return;
   // Of each ventilator, and its oldest task besides. Results do not count here: what its
   // ventilator knows to be committed may still be held. Nor does what is being stopped.
-  auto most = (most_announced_ + 1) * plan.ventilators;
+  auto most = (most_announced_ + 1) * plan.ventilators + ended_.size();
   for (const auto& [id, j] : running_) most += j.unwanted;
   if (c.queued + c.running > most)
     world_.books().violation("C8 " + name() + " has " + std::to_string(c.queued + c.running) +

@@ -170,7 +170,7 @@ void worker::impl::settle(proto::time_point now) {
                       std::chrono::milliseconds(s.time_limit_ms)});
   out.starts.clear();
   if (!starts.empty()) pool.give(std::move(starts));
-  for (const auto& s : out.stops) pool.cancel(s.source, s.range);
+  for (const auto& s : out.stops) pool.cancel(s.source, s.range, s.mode);
   out.stops.clear();
   net::carry_out(out, net, options);
 }

@@ -112,6 +112,7 @@ class links {
     bool spoken = false;  // we have sent something since it joined
   };
 
+  [[nodiscard]] time_point earliest() const;
   void greet(peer_id peer, connection& c, time_point now, outbox& out);
   void start_greeting(peer_id peer, connection& c, time_point now, outbox& out);
   void on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
@@ -129,7 +130,11 @@ class links {
   options options_;
   std::map<peer_id, connection> connections_;
   std::map<session_id, session> sessions_;
+  duration shortest_heartbeat_;
   time_point last_tick_;
+  // Before this nothing is due: what was heard and sent since can only have put it off. Empty:
+  // something has changed, look. So a round without news costs no look at every peer.
+  std::optional<time_point> look_at_;
 };
 
 }  // namespace weir::proto

@@ -28,10 +28,12 @@ struct start_tasks {
   std::uint32_t time_limit_ms = 0;
 };
 
-/// Worker: nobody wants these any more.
+/// Worker: nobody wants these any more, or (give_back) somebody else could do those that no slot
+/// has begun.
 struct stop_tasks {
   source_id source;
   seq_range range;
+  cancel_mode mode = cancel_mode::stop;
 };
 
 /// Sink: put this where it belongs, then tell the machine with on_committed().

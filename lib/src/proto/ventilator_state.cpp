@@ -26,6 +26,9 @@ constexpr duration alone_patience = std::chrono::seconds(5);
 /// per second than 16 MiB does, and more latency is not there to be hidden.
 /// (docs/performance.md)
 constexpr std::uint64_t cache_tasks = 256;
+/// Heartbeats. More than a sink waits for a ventilator that is gone when all is committed, so
+/// that the sink is the first to leave if both are there and cannot reach each other.
+constexpr int sink_patience = 30;
 /// Waits for retries end on multiples of this, so that many of them are looked at together.
 constexpr duration retry_grid = std::chrono::milliseconds(10);
 
@@ -532,7 +535,7 @@ void ventilator_state::tick(time_point now, outbox& out) {
   // All is committed, and only the sink's knowing that there is no more is in doubt. A sink
   // that has been gone for so long has drawn its own conclusions.
   if (!options_.collects && !sink_joined_ && ever_registered_ && input_ended_ &&
-      outstanding() == 0 && now - sinkless_since_ >= 10 * links_.heartbeat())
+      outstanding() == 0 && now - sinkless_since_ >= sink_patience * links_.heartbeat())
     ending_ = ending::confirmed;
   if (!options_.collects && sink_registered_) {
     for (auto& batch : take_given_up()) links_.send(sink_, std::move(batch), now, out);

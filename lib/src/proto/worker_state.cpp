@@ -278,7 +278,13 @@ void worker_state::on_cancel(session_id from, const cancel& c, time_point now, o
   seq_ranges back;
   for (const auto& range : c.ranges) {
     for (const auto& part : unqueue(s, range)) back.push_back(part);
-    if (c.mode == cancel_mode::give_back) continue;
+    if (c.mode == cancel_mode::give_back) {
+      // Handed to the slots, but perhaps not begun: they know.
+      s.running.for_overlap(range, [&](seq_range part, const task_piece& piece) {
+        if (!piece.unwanted) out.stops.push_back({c.source, part, cancel_mode::give_back});
+      });
+      continue;
+    }
     std::vector<std::pair<std::uint64_t, task_piece>> pieces;
     s.running.extract(range, [&](std::uint64_t first, task_piece&& piece) {
       pieces.emplace_back(first, std::move(piece));
@@ -385,7 +391,9 @@ void worker_state::on_finished(finished_tasks done, time_point now, outbox& out)
   });
   if (count == 0) return;
   running_ -= count;
-  measure(done.busy, count);
+  std::uint64_t run_count = 0;
+  for (const auto& run : done.runs) run_count += run.payloads.size();
+  if (run_count > 0) measure(done.busy, run_count);
   seq_ranges back;
   for (auto& run : done.runs) {
     const seq_range whole{run.first, run.last()};
