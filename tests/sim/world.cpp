@@ -198,8 +198,8 @@ world::result world::run() {
   begin_troubles();
   at(now() + plan_.trouble, [this] { heal(); });
 
-  const duration patience = 5 * plan_.heartbeat + 15 * plan_.heartbeat + plan_.retry_most +
-                            2 * plan_.commit_time + 10s;
+  const duration patience =
+      45 * plan_.heartbeat + plan_.retry_most + 2 * plan_.commit_time + 10s;
   const auto end = now() + 3h;
   while (books_.verdict().empty() && !over()) {
     if (!clock_.step(end)) {
