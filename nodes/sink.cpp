@@ -1,6 +1,7 @@
 // weir-sink: collects results, writes each once, acknowledges.
 #include "link_options.hpp"
 #include "node_main.hpp"
+#include "plain_nodes.hpp"
 #include "result_output.hpp"
 #include "watcher.hpp"
 
@@ -32,6 +33,7 @@ const program about{
 struct settings {
   sink_options node;
   output_options output;
+  plain_settings plain;
 };
 
 void declare(CLI::App& app, settings& s) {
@@ -51,9 +53,18 @@ void declare(CLI::App& app, settings& s) {
          "memory up to 16 MiB, then in a temporary file")
       ->group("Output");
   add_output_options(app, s.output, "--format");
+  add_plain_option(app, s.plain,
+                   "It cannot know when all is done: ends by a signal, --expect or "
+                   "--idle-timeout");
+  app.add_option("--expect", s.plain.expect, "With --plain: end when N results have come")
+      ->type_name("N")
+      ->group("Plain transport");
+  add_idle_timeout(app, s.plain);
 }
 
 int run(settings& s, node_context& context) {
+  if (s.plain.on)
+    return run_plain_sink({s.node, s.plain.expect, s.plain.idle_timeout}, s.output, context);
   signals ends;
   s.node.name = context.name;
   forward_notices(s.node, context.say);
@@ -107,8 +118,10 @@ int main(int argc, char** argv) {
       argc, argv, about,
       [&](CLI::App& app) {
         declare(app, s);
-        app.parse_complete_callback(
-            [&] { prefer_connect(app, s.node, "--connect", "--bind"); });
+        app.parse_complete_callback([&] {
+          prefer_connect(app, s.node, "--connect", "--bind");
+          check_plain(app, s.plain, {"--serve", "--heartbeat", "--keep-order", "--joblog"});
+        });
       },
       [&](node_context& context) { return run(s, context); });
 }

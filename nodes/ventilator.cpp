@@ -3,6 +3,7 @@
 #include "io/record_reader.hpp"
 #include "link_options.hpp"
 #include "node_main.hpp"
+#include "plain_nodes.hpp"
 #include "result_output.hpp"
 #include "watcher.hpp"
 
@@ -51,6 +52,7 @@ struct settings {
   std::size_t record = 0;
   std::string failed;
   std::string summary;
+  plain_settings plain;
 };
 
 void declare(CLI::App& app, settings& s) {
@@ -115,6 +117,7 @@ void declare(CLI::App& app, settings& s) {
                "Without --sink: print results in the order of the tasks")
       ->group("Output");
   add_output_options(app, s.output, "--output-format");
+  add_plain_option(app, s.plain, "Ends when the input has been handed to the network");
   app.add_option("files", s.inputs, "Where tasks are read from; - or none: standard input")
       ->type_name("FILE");
 }
@@ -186,6 +189,7 @@ void print_summary(const ventilator_stats& c, double seconds) {
 }
 
 int run(settings& s, node_context& context) {
+  if (s.plain.on) return run_plain_ventilator(s.node, s.inputs, input_format(s), context);
   const bool collects = s.node.sink.empty() && !s.node.sink_connects;
   if (collects && !s.summary.empty() && s.output.out == "-" && s.output.format != "null")
     throw error(exit_code::usage,
@@ -284,8 +288,14 @@ int main(int argc, char** argv) {
       argc, argv, about,
       [&](CLI::App& app) {
         declare(app, s);
-        app.parse_complete_callback(
-            [&] { prefer_connect(app, s.node, "--connect", "--bind"); });
+        app.parse_complete_callback([&] {
+          prefer_connect(app, s.node, "--connect", "--bind");
+          check_plain(
+              app, s.plain,
+              {"--sink", "--sink-connects", "--heartbeat", "--window", "--max-attempts",
+               "--retry-delay", "--task-timeout", "--failed", "--summary", "--keep-order",
+               "--out", "--output-format", "--tag", "--joblog", "--append", "--overwrite"});
+        });
       },
       [&](node_context& context) { return run(s, context); });
 }

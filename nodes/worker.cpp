@@ -1,6 +1,7 @@
 // weir-worker: runs a command for each task.
 #include "link_options.hpp"
 #include "node_main.hpp"
+#include "plain_nodes.hpp"
 #include "watcher.hpp"
 
 #include <weir/command.hpp>
@@ -8,7 +9,9 @@
 #include <weir/memory.hpp>
 #include <weir/worker.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <string_view>
 #include <thread>
 
 using namespace weir;
@@ -43,6 +46,7 @@ struct settings {
   bool stdin_mode = false;
   bool shell = false;
   std::string coproc;
+  plain_settings plain;
 };
 
 void declare(CLI::App& app, settings& s) {
@@ -86,6 +90,7 @@ void declare(CLI::App& app, settings& s) {
       ->group("Running");
   app.add_option("--env", s.command.env, "Set NAME=VALUE for the command; repeatable")
       ->type_name("NAME=VALUE")
+      ->allow_extra_args(false)
       ->group("Running");
   app.add_option("--cwd", s.command.cwd, "Run the command in this directory")
       ->type_name("DIR")
@@ -93,9 +98,32 @@ void declare(CLI::App& app, settings& s) {
   add_duration(app, "--grace", s.command.grace,
                "From TERM to KILL, when a task is cancelled or its time is up")
       ->group("Running");
+  add_plain_option(app, s.plain,
+                   "Results are pushed to --to, tcp://127.0.0.1:5558 unless given; a task that "
+                   "fails has none. --bind is for tasks");
+  add_idle_timeout(app, s.plain);
   app.add_option("command", s.command.argv, "The command and its arguments")
-      ->type_name("COMMAND")
-      ->required();
+      ->type_name("COMMAND");
+}
+
+/// What follows the first "--" is the command, as it is. Not through CLI11, which would take an
+/// argument such as '[0-9]' for a list, and strip the brackets.
+std::vector<std::string> after_dashes(int& argc, char** argv) {
+  char** const end = argv + argc;
+  char** const dashes = std::find(argv, end, std::string_view("--"));
+  if (dashes == end) return {};
+  argc = static_cast<int>(dashes - argv);
+  return {dashes + 1, end};
+}
+
+/// Completes the command when all else is parsed; throws CLI11's errors.
+void settle_command(settings& s, std::vector<std::string> literal, int argc, char** argv) {
+  if (!literal.empty()) s.command.argv = std::move(literal);
+  if (s.command.argv.empty()) throw CLI::RequiredError("COMMAND");
+  for (const std::string_view given : std::vector<std::string_view>(argv + 1, argv + argc))
+    if (given.starts_with('[') && given.ends_with(']'))
+      throw CLI::ValidationError("COMMAND", "say -- before it: '" + std::string(given) +
+                                                "' would be taken for a list");
 }
 
 command_mode mode_of(const settings& s) {
@@ -114,6 +142,14 @@ int run(settings& s, node_context& context) {
   s.command.mode = mode_of(s);
   check(s.command);
   start_reaper();
+  if (s.plain.on) {
+    plain_worker_options node;
+    static_cast<node_options&>(node) = s.node;
+    if (!s.node.results_to.empty()) node.results_to = s.node.results_to;
+    node.slots = s.node.slots;
+    node.idle_timeout = s.plain.idle_timeout;
+    return run_plain_worker(std::move(node), s.command, context);
+  }
   signals ends;
   s.node.name = context.name;
   forward_notices(s.node, context.say);
@@ -158,12 +194,15 @@ int run(settings& s, node_context& context) {
 int main(int argc, char** argv) {
   keep_freed_memory();
   settings s;
+  const auto literal = after_dashes(argc, argv);
   return node_main(
       argc, argv, about,
       [&](CLI::App& app) {
         declare(app, s);
         app.parse_complete_callback([&] {
           if (app.count("--bind") > 0 && app.count("--from") == 0) s.node.connect.clear();
+          settle_command(s, literal, argc, argv);
+          check_plain(app, s.plain, {"--serve", "--heartbeat"});
         });
       },
       [&](node_context& context) { return run(s, context); });

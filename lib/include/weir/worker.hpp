@@ -107,10 +107,7 @@ class worker {
  public:
   template <task_handler F>
   worker(worker_options options, F handler)
-      : worker(std::move(options),
-               runner([handler = std::move(handler)](exec::claim& c) mutable {
-                 run_claim(c, handler);
-               })) {}
+      : worker(std::move(options), runner_of(std::move(handler))) {}
   /// Runs a command for each task; see command.hpp.
   worker(worker_options options, command_options command);
   ~worker();
@@ -126,6 +123,7 @@ class worker {
   [[nodiscard]] worker_stats stats() const;
 
  private:
+  friend class plain_worker;
   using runner = std::function<void(exec::claim&)>;
   worker(worker_options options, runner each);
 
@@ -134,6 +132,10 @@ class worker {
   static void succeed(exec::claim& c, std::uint32_t i, std::string_view result);
   static void fail(exec::claim& c, std::uint32_t i);  // with the exception being handled
 
+  template <class F>
+  static runner runner_of(F handler) {
+    return [handler = std::move(handler)](exec::claim& c) mutable { run_claim(c, handler); };
+  }
   template <class F>
   static void run_claim(exec::claim& c, F& handler) {
     for (std::uint32_t i = 0; begin(c, i); ++i) {
