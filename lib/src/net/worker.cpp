@@ -1,5 +1,6 @@
 #include "exec/command.hpp"
 #include "exec/pool.hpp"
+#include "net/function_runner.hpp"
 #include "net/node_loop.hpp"
 #include "proto/worker_state.hpp"
 
@@ -48,23 +49,9 @@ constexpr std::chrono::milliseconds report_interval{250};
 /// A worker that leaves waits this long for its last results to be committed.
 constexpr std::chrono::seconds commit_patience{10};
 
-class function_runner final : public exec::runner {
- public:
-  explicit function_runner(std::function<void(exec::claim&)> each) : each_(std::move(each)) {}
-  void run(exec::claim& tasks) override { each_(tasks); }
-
- private:
-  std::function<void(exec::claim&)> each_;
-};
-
-unsigned slots_of(const worker_options& options) {
-  if (options.slots > 0) return options.slots;
-  return std::max(1U, std::thread::hardware_concurrency());
-}
-
 proto::worker_state::options machine_options(const worker_options& options) {
   proto::worker_state::options o;
-  o.slots = slots_of(options);
+  o.slots = net::slots_of(options.slots);
   o.max_window = std::max<std::uint64_t>(options.max_window, o.slots);
   o.results_to = options.results_to;
   o.serve = options.serve;
@@ -98,7 +85,7 @@ struct worker::impl {
         machine(net::introduce(proto::role::worker, options,
                                {proto::role::ventilator, proto::role::sink}),
                 machine_options(options), proto::clock::now()),
-        pool(slots_of(options), std::move(factory), [this] { on_slot_done(); }) {
+        pool(net::slots_of(options.slots), std::move(factory), [this] { on_slot_done(); }) {
     for (const auto& e : options.bind)
       endpoints.push_back(net.bind(endpoint::parse(e), options.insecure));
     for (const auto& e : options.connect)
@@ -231,7 +218,7 @@ void worker::impl::publish() {
 
 worker::worker(worker_options options, runner each)
     : impl_(std::make_unique<impl>(std::move(options), [each](unsigned) {
-        return std::make_unique<function_runner>(each);
+        return std::make_unique<net::function_runner>(each);
       })) {}
 
 worker::worker(worker_options options, command_options command)
