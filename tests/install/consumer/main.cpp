@@ -4,6 +4,7 @@
 #include <weir/endpoint.hpp>
 #include <weir/error.hpp>
 #include <weir/node.hpp>
+#include <weir/plain.hpp>
 #include <weir/results.hpp>
 #include <weir/sink.hpp>
 #include <weir/status.hpp>
