@@ -3,6 +3,7 @@
 #include <weir/command.hpp>
 #include <weir/endpoint.hpp>
 #include <weir/error.hpp>
+#include <weir/memory.hpp>
 #include <weir/node.hpp>
 #include <weir/plain.hpp>
 #include <weir/results.hpp>
