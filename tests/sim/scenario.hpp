@@ -41,7 +41,6 @@ enum class sabotage : std::uint8_t {
   failure_made_retryable,  // the ventilator does not see that a failure is final
   register_empty,          // the ventilator does not say what is done
   window_ignored,          // the ventilator takes windows for ten times what they are
-  finish_too_early,        // the ventilator states a total that is too small
 };
 
 struct scenario {

@@ -103,7 +103,4 @@ TEST_SUITE("sim") {
   TEST_CASE("a ventilator that sends more than a window holds is noticed") {
     require_noticed(sabotage::window_ignored, "C8");
   }
-  TEST_CASE("a ventilator that states too small a total is noticed") {
-    require_noticed(sabotage::finish_too_early, "C1");
-  }
 }
