@@ -84,6 +84,7 @@ void committer::give(std::vector<proto::commit_run> runs) {
     return;
   }
   for (auto& r : runs) waiting_.runs.push_back(std::move(r));
+  waiting_.bytes += bytes;
   const bool notify = !writing_;
   lock.unlock();
   if (notify) more_.notify_one();
@@ -105,6 +106,11 @@ bool committer::idle() {
   return !writing_ && waiting_.runs.empty() && done_.empty();
 }
 
+std::size_t committer::backlog() {
+  const std::lock_guard lock(mutex_);
+  return waiting_.bytes + being_written_;
+}
+
 void committer::work() {
   sigset_t all;
   sigfillset(&all);
@@ -115,6 +121,7 @@ void committer::work() {
     if (stopping_ || failure_) return;
     batch mine = std::exchange(waiting_, {});
     writing_ = true;
+    being_written_ = mine.bytes;
     lock.unlock();
     std::vector<done_range> done;
     std::exception_ptr failure;
@@ -127,6 +134,7 @@ void committer::work() {
     mine = {};
     lock.lock();
     writing_ = false;
+    being_written_ = 0;
     failure_ = failure;
     done_.insert(done_.end(), done.begin(), done.end());
     lock.unlock();

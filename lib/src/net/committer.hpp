@@ -41,12 +41,18 @@ class committer {
   /// Nothing is given and not taken. With keep_order, results that wait for earlier ones do not
   /// count: they are not committed.
   [[nodiscard]] bool idle();
+  /// Payload bytes given that the writer has not dealt with: what a slow disk or reader makes
+  /// pile up in memory. What --keep-order has put aside does not count, it waits in bounded
+  /// memory and in a file: whoever stopped reading because of it would never read what it waits
+  /// for.
+  [[nodiscard]] std::size_t backlog();
 
  private:
   struct batch {
     std::vector<proto::opened_source> opened;
     std::vector<source_id> closed;
     std::vector<proto::commit_run> runs;
+    std::size_t bytes = 0;  // of runs
     [[nodiscard]] bool empty() const {
       return opened.empty() && closed.empty() && runs.empty();
     }
@@ -64,6 +70,7 @@ class committer {
   std::condition_variable more_;
   batch waiting_;
   bool writing_ = false;
+  std::size_t being_written_ = 0;  // bytes
   bool stopping_ = false;
   std::vector<done_range> done_;
   std::exception_ptr failure_;

@@ -10,9 +10,9 @@
 
 namespace weir {
 namespace {
-/// Results received and not yet committed, in bytes. Beyond it they wait in the sockets, and
-/// with the workers.
-constexpr std::uint64_t most_staged = 16 * 1024 * 1024;
+/// Results received and not yet dealt with by the store, in bytes. Beyond it they wait in the
+/// sockets, and with the workers.
+constexpr std::size_t most_backlog = 16 * 1024 * 1024;
 /// How long a stopped sink waits for the disk or the pipe to take what has arrived.
 constexpr std::chrono::seconds stop_patience{5};
 }  // namespace
@@ -68,12 +68,13 @@ void sink::impl::run() {
   proto::time_point leave_by{};
   for (;;) {
     const auto deadline = std::min(machine.next_deadline(), waiting.deadline());
-    const bool reading = machine.stats().staged_bytes < most_staged && !stopping;
+    const bool reading = store.backlog() < most_backlog && !stopping;
     net::round(net, machine, out, events, deadline, reading,
                [&](proto::peer_id peer, proto::message m, proto::time_point now) {
                  machine.on_message(peer, std::move(m), now, out);
                });
     const auto now = proto::clock::now();
+    if (!reading) machine.not_listening(now);
     settle(now);
     publish();
     if (!machine.fatal().empty()) throw error(exit_code::protocol, machine.fatal());
