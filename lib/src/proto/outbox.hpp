@@ -28,8 +28,8 @@ struct start_tasks {
   std::uint32_t time_limit_ms = 0;
 };
 
-/// Worker: nobody wants these any more, or (give_back) somebody else could do those that no slot
-/// has begun.
+/// Worker: nobody wants these any more, or (give_back) somebody else could do those that no
+/// slot has begun.
 struct stop_tasks {
   source_id source;
   seq_range range;
@@ -74,8 +74,8 @@ struct outbox {
   std::vector<start_tasks> starts;
   std::vector<stop_tasks> stops;
   std::vector<commit_run> commits;
-  std::vector<opened_source> opened;    ///< before the commits of that source
-  std::vector<source_id> closed;        ///< sink: nothing more comes of this source
+  std::vector<opened_source> opened;  ///< before the commits of that source
+  std::vector<source_id> closed;      ///< sink: nothing more comes of this source
   std::vector<given_up> failures;
   std::vector<progress> progressed;
   std::vector<notice> notices;
@@ -85,8 +85,8 @@ struct outbox {
   void warn(std::string text) { notices.push_back({severity::warning, std::move(text)}); }
   [[nodiscard]] bool empty() const {
     return sends.empty() && forgets.empty() && connects.empty() && starts.empty() &&
-           stops.empty() && commits.empty() && opened.empty() && closed.empty() && failures.empty() && progressed.empty() &&
-           notices.empty();
+           stops.empty() && commits.empty() && opened.empty() && closed.empty() &&
+           failures.empty() && progressed.empty() && notices.empty();
   }
 };
 
