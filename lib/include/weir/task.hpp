@@ -31,13 +31,13 @@ struct task_id {
 /// What is known about an attempt besides its status and its payload. All members are
 /// optional: a C++ handler that succeeds sets none, a command sets most.
 struct outcome_details {
-  std::string message;  ///< one line for people: why it failed
-  std::string host;  ///< where it ran
-  std::string stderr_tail;  ///< the end of a command's stderr
+  std::string message;          ///< one line for people: why it failed
+  std::string host;             ///< where it ran
+  std::string stderr_tail;      ///< the end of a command's stderr
   std::int32_t exit_code = -1;  ///< a command's exit code; -1: none
-  std::int32_t signal = 0;  ///< the signal that ended a command; 0: none
-  double started = 0;  ///< seconds since the Unix epoch, on the worker's clock; 0: unknown
-  double runtime = 0;  ///< seconds
+  std::int32_t signal = 0;      ///< the signal that ended a command; 0: none
+  double started = 0;     ///< seconds since the Unix epoch, on the worker's clock; 0: unknown
+  double runtime = 0;     ///< seconds
   bool retryable = true;  ///< false: another attempt cannot succeed, give up at once
   [[nodiscard]] bool operator==(const outcome_details&) const = default;
 };

@@ -62,6 +62,9 @@ pack pack::compacted() const {
 
 pack pack_builder::take() {
   const auto count = size();
+  last_count_ = count;
+  last_bytes_ = body_.size();
+  if (body_.size() < body_.capacity() / 4) body_.shrink_to_fit();
   std::vector<std::uint32_t> offsets{0};
   offsets.swap(offsets_);
   blob body = blob::from(std::exchange(body_, {}));

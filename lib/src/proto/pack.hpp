@@ -57,13 +57,14 @@ class pack {
 class pack_builder {
  public:
   void add(std::string_view payload) {
+    if (offsets_.size() == 1) start();
     body_.append(payload);
     offsets_.push_back(static_cast<std::uint32_t>(body_.size()));
     uniform_ &= offsets_.back() - offsets_[offsets_.size() - 2] == offsets_[1];
   }
   void reserve(std::size_t payloads, std::size_t bytes) {
-    offsets_.reserve(payloads + 1);
-    body_.reserve(bytes);
+    if (payloads + 1 > offsets_.capacity()) offsets_.reserve(payloads + 1);
+    if (bytes > body_.capacity()) body_.reserve(bytes);
   }
   [[nodiscard]] std::uint32_t size() const {
     return static_cast<std::uint32_t>(offsets_.size() - 1);
@@ -74,9 +75,15 @@ class pack_builder {
   [[nodiscard]] pack take();
 
  private:
+  /// Makes room for as much as the last pack held: growing by doubling would copy everything
+  /// once more.
+  void start() { reserve(last_count_, last_bytes_); }
+
   std::string body_;
   std::vector<std::uint32_t> offsets_{0};
   bool uniform_ = true;
+  std::size_t last_count_ = 0;
+  std::size_t last_bytes_ = 0;
 };
 
 }  // namespace weir::proto

@@ -60,8 +60,9 @@ ventilator_state::queued_run ventilator_state::queued_run::slice(std::uint64_t o
 }
 
 void ventilator_state::queued_run::settle() {
-  // One slow task must not keep the memory of the thousands that were read with it.
-  if (payloads.retained() > 4096 && payloads.bytes() < payloads.retained() / 4)
+  // One slow task must not keep the memory of the thousands that were read with it. An eighth:
+  // what is left of a batch in the middle of being acknowledged is not worth a copy.
+  if (payloads.retained() > 4096 && payloads.bytes() < payloads.retained() / 8)
     payloads = payloads.compacted();
 }
 
