@@ -42,8 +42,8 @@ int run_plain_sink(const plain_sink_options& node, const output_options& output,
   const auto stats = in.stats();
   context.say.detail(std::to_string(stats.done) + " results");
   if (stats.refused > 0)
-    context.say.error(std::to_string(stats.refused) +
-                      " messages of several frames were dropped: a plain result has one");
+    context.say.error("messages of several frames, dropped: " + std::to_string(stats.refused) +
+                      " (a plain result is one frame)");
   if (node.expect > stats.done) {
     context.say.error(std::to_string(stats.done) + " of " + std::to_string(node.expect) +
                       " results have come");

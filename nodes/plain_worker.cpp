@@ -51,8 +51,8 @@ int run_plain_worker(plain_worker_options node, const command_options& command,
   context.say.detail(std::to_string(stats.done) + " done, " + std::to_string(stats.failed) +
                      " failed, " + std::to_string(stats.in_hand) + " abandoned");
   if (stats.refused > 0)
-    context.say.error(std::to_string(stats.refused) +
-                      " messages of several frames were dropped: a plain task has one");
+    context.say.error("messages of several frames, dropped: " + std::to_string(stats.refused) +
+                      " (a plain task is one frame)");
   if (signals_seen > 1) return static_cast<int>(exit_code::signalled) + ended_by;
   return static_cast<int>(stats.failed + stats.refused > 0 ? exit_code::some_failed
                                                            : exit_code::ok);

@@ -174,15 +174,19 @@ class InteropCase(unittest.TestCase):
         self.wait_until(lambda: ventilator.errors().count("joined") >= count, f"{count} peers joined the ventilator")
 
     # weir's own programs
+    @staticmethod
+    def program(name):
+        return os.path.join(NODES, name)
+
     def weir_ventilator(self, *options, stdin=b"", bind=None):
-        return self.start([os.path.join(NODES, "weir-ventilator"), "--bind", bind or self.tasks, "-v", *options], stdin)
+        return self.start([self.program("weir-ventilator"), "--bind", bind or self.tasks, "-v", *options], stdin)
 
     def weir_worker(self, *command, options=(), tasks=None):
-        return self.start([os.path.join(NODES, "weir-worker"), "--from", tasks or self.tasks, "-v", *options, "--",
+        return self.start([self.program("weir-worker"), "--from", tasks or self.tasks, "-v", *options, "--",
                            *command])
 
     def weir_sink(self, *options):
-        return self.start([os.path.join(NODES, "weir-sink"), "--bind", self.results, "-v", *options])
+        return self.start([self.program("weir-sink"), "--bind", self.results, "-v", *options])
 
     # the peers in Python
     def python(self, program, *arguments, stdin=b""):

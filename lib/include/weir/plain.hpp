@@ -58,9 +58,9 @@ class plain_ventilator {
   /// Blocks while nobody has room. False: stop() has been called, or the payload is longer than
   /// 16 MiB (see stats().failed); it was not taken.
   bool submit(std::string_view payload);
-  /// Blocks until all that was submitted has been handed to the network, at most
-  /// options.connect_timeout (zero: for ever), and 2 s after a stop(). True: it has. That is
-  /// not to say that anybody has received it. Nothing can be submitted afterwards.
+  /// Blocks until all that was submitted has been handed to the network (over ipc: been read by
+  /// the peer), at most options.connect_timeout (zero: for ever), and 2 s after a stop(). True:
+  /// it has. That is not to say that anybody has run it. Nothing can be submitted afterwards.
   bool finish();
   /// Any thread: submit() returns false from now on.
   void stop() noexcept;

@@ -23,6 +23,8 @@ constexpr std::uint32_t round_messages = 4096;
 /// more would only be lost with it.
 constexpr auto work_in_hand = 20ms;
 constexpr std::uint64_t most_in_hand = 8192;
+/// How often to look whether a peer over ipc has read everything.
+constexpr auto look_interval = 2ms;
 /// What was abandoned has this long to leave all the same.
 constexpr std::chrono::milliseconds abandoned_linger{2000};
 
@@ -36,13 +38,29 @@ proto::pack read_some(net::plain_socket& from, std::uint64_t most) {
   return some.take();
 }
 
-/// Whether all that was pushed has been taken over by the network. `linger` 0: for ever.
-bool hand_over(zmq::context_t& context, net::plain_socket& from,
-               std::chrono::milliseconds linger) {
+/// Whether all that was pushed has been taken over, by the network or, over ipc, by the peer.
+/// `linger` says how long to wait for that, and is asked again and again; 0: for ever.
+template <class Linger>
+bool hand_over(zmq::context_t& context, net::plain_socket& from, net::plain_wait& wait,
+               Linger&& linger) {
   const auto start = proto::clock::now();
-  from.close(linger.count() > 0 ? linger : -1ms);
+  const auto left = [&] {
+    const std::chrono::milliseconds all = linger();
+    if (all == 0ms) return -1ms;
+    const auto gone = proto::clock::now() - start;
+    return std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(all - gone));
+  };
+  // Seen empty once may mean that libzmq's thread has not come round to refilling it.
+  for (int empty = 0; empty < 3 && left() != 0ms;) {
+    from.watch();
+    empty = from.unread_over_ipc() ? 0 : empty + 1;
+    wait.add(from, false);
+    wait.sleep(proto::clock::now() + look_interval);
+  }
+  const auto rest = left();
+  from.close(rest);
   context.close();  // returns when everything is sent, or the linger is over
-  return linger.count() == 0 || proto::clock::now() - start < linger;
+  return rest < 0ms || left() > 0ms;
 }
 
 source_id random_source() {
@@ -103,8 +121,9 @@ bool plain_ventilator::submit(std::string_view payload) {
 }
 
 bool plain_ventilator::finish() {
-  return hand_over(impl_->context, impl_->tasks,
-                   impl_->stopping ? abandoned_linger : impl_->options.connect_timeout);
+  return hand_over(impl_->context, impl_->tasks, impl_->wait, [&] {
+    return impl_->stopping ? abandoned_linger : impl_->options.connect_timeout;
+  });
 }
 
 void plain_ventilator::stop() noexcept {
@@ -238,8 +257,10 @@ void plain_worker::impl::run() {
   deliver();
   count.in_hand = in_hand;
   tasks.close(0ms);
-  const auto linger = stops > 1 ? abandoned_linger : options.connect_timeout;
-  if (!hand_over(context, results, linger) && stops < 2)
+  const bool handed_over = hand_over(context, results, wait, [&] {
+    return stops > 1 ? abandoned_linger : options.connect_timeout;
+  });
+  if (!handed_over && stops < 2)
     throw error(exit_code::unavailable, "no sink at " + results.where() +
                                             " has taken the last results (--connect-timeout)");
 }
@@ -293,6 +314,7 @@ void plain_sink::impl::run() {
   while (!stopping) {
     const auto most = options.expect > 0 ? options.expect - written : round_messages;
     proto::pack some = read_some(results, most);
+    count.refused = results.refused();
     if (const std::uint32_t size = some.size(); size > 0) {
       store->write(make_results(source, {written + 1, 1, status::ok, std::move(some), {}}));
       store->flush();
@@ -303,7 +325,6 @@ void plain_sink::impl::run() {
       if (size > 1) continue;  // likely there is more
     }
     const auto now = proto::clock::now();
-    count.refused = results.refused();
     count.peers = results.peers();
     if (!results.ever_met()) heard_at = now;
     auto idle_until = proto::time_point::max();

@@ -5,7 +5,10 @@
 
 #include <weir/plain.hpp>
 
+#include <linux/sockios.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,7 +40,8 @@ plain_socket::plain_socket(zmq::context_t& context, kind what, const node_option
 
   static std::atomic<std::uint64_t> count = 0;  // names are unique within a context only
   const std::string monitor = "inproc://weir-plain-monitor-" + std::to_string(++count);
-  const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+  const int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                     ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                      ZMQ_EVENT_DISCONNECTED;
   if (zmq_socket_monitor(zmq_.handle(), monitor.c_str(), events) != 0)
@@ -103,10 +107,16 @@ void plain_socket::watch() {
   zmq::message_t what;
   while (zmq_msg_recv(what.handle(), monitor_.handle(), ZMQ_DONTWAIT) >= 0) {
     std::uint16_t number = 0;
-    if (what.size() >= sizeof number) std::memcpy(&number, what.data(), sizeof number);
+    std::int32_t value = -1;  // of these events: a descriptor
+    if (what.size() < sizeof number + sizeof value) continue;
+    std::memcpy(&number, what.data(), sizeof number);
+    std::memcpy(&value, what.data<char>() + sizeof number, sizeof value);
     zmq::message_t address;
     if (what.more()) (void)zmq_msg_recv(address.handle(), monitor_.handle(), ZMQ_DONTWAIT);
-    if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+    if (number == ZMQ_EVENT_DISCONNECTED) std::erase(connections_, value);
+    if (number == ZMQ_EVENT_CONNECTED || number == ZMQ_EVENT_ACCEPTED) {
+      connections_.push_back(value);
+    } else if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
       ++peers_;
       ever_met_ = true;
     } else if (number != ZMQ_EVENT_DISCONNECTED) {
@@ -117,6 +127,16 @@ void plain_socket::watch() {
       --peers_;
     }
   }
+}
+
+bool plain_socket::unread_over_ipc() const {
+  return std::any_of(connections_.begin(), connections_.end(), [](int fd) {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    int unread = 0;
+    return getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0 &&
+           name.ss_family == AF_UNIX && ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+  });
 }
 
 void plain_socket::close(std::chrono::milliseconds linger) {

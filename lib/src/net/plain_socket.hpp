@@ -40,6 +40,10 @@ class plain_socket {
   [[nodiscard]] const std::vector<std::string>& endpoints() const { return endpoints_; }
   /// The first address, for messages.
   [[nodiscard]] const std::string& where() const { return where_; }
+  /// Whether a peer on this machine has not read yet what was sent over its ipc connection. If
+  /// that peer's buffers are full, libzmq 4.3.4 throws it away when the connection closes (over
+  /// TCP it does not: stream_engine_base_t::in_event_internal, _input_stopped).
+  [[nodiscard]] bool unread_over_ipc() const;
   /// What is queued has this long to leave (negative: for ever) while the context closes.
   void close(std::chrono::milliseconds linger);
 
@@ -49,6 +53,7 @@ class plain_socket {
   zmq::socket_t monitor_;
   std::vector<std::string> endpoints_;
   std::string where_;
+  std::vector<int> connections_;  // libzmq's descriptors: to look at, never to use
   std::uint64_t peers_ = 0;
   std::uint64_t broken_handshakes_ = 0;
   std::uint64_t refused_ = 0;
