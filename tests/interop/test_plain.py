@@ -46,6 +46,11 @@ class Plain(InteropCase):
     def sink(self, *options):
         return self.weir_sink("--plain", *options)
 
+    def assert_ends_when_told(self, *workers, status=0):
+        for worker in workers:
+            worker.process.send_signal(signal.SIGTERM)
+        self.assert_ends(*workers, status=status)
+
     def test_all_three_are_weirs(self):
         stdin, lines = numbers(20_000)
         sink = self.sink("--format", "lines", "--expect", "20000")
@@ -53,19 +58,18 @@ class Plain(InteropCase):
         ventilator = self.ventilator(stdin=stdin)
         self.assert_ends(ventilator, sink)
         self.assert_lines(sink, lines)
-        for worker in workers:
-            worker.process.send_signal(signal.SIGTERM)
-        self.assert_ends(*workers)
+        self.assert_ends_when_told(*workers)
         for node in self.nodes:
             self.assertIn("at most once", node.errors())
 
     def test_a_python_program_pushes_the_tasks(self):
         sink = self.sink("--format", "msgpack", "--expect", str(len(EVERYTHING)))
-        worker = self.worker("cat", options=("--stdin", "--idle-timeout", "1s"))
+        worker = self.worker("cat", options=("--stdin",))
         tasks = self.socket(zmq.PUSH, bind=self.tasks)
         for payload in EVERYTHING:
             tasks.send(payload)
-        self.assert_ends(sink, worker)
+        self.assert_ends(sink)
+        self.assert_ends_when_told(worker)
         self.assertEqual(sorted(payload for _, _, payload, _ in self.outcomes(sink).values()), sorted(EVERYTHING))
 
     def test_a_python_program_does_the_work(self):
@@ -82,9 +86,10 @@ class Plain(InteropCase):
     def test_a_python_program_pulls_the_results(self):
         results = self.socket(zmq.PULL, bind=self.results)
         ventilator = self.ventilator("--format", "msgpack", stdin=b"".join(map(msgpack.packb, EVERYTHING)))
-        worker = self.worker("cat", options=("--stdin", "--idle-timeout", "1s"))
+        worker = self.worker("cat", options=("--stdin",))
         self.assertEqual(sorted(self.receive(results) for _ in EVERYTHING), sorted(EVERYTHING))
-        self.assert_ends(ventilator, worker)
+        self.assert_ends(ventilator)
+        self.assert_ends_when_told(worker)
 
     def test_either_end_binds(self):
         stdin, lines = numbers(100)
@@ -101,11 +106,11 @@ class Plain(InteropCase):
     def test_a_worker_that_binds_is_found_by_who_pushes(self):
         results = self.socket(zmq.PULL, bind=self.results)
         worker = self.start([self.program("weir-worker"), "--plain", "--bind", self.tasks, "--to", self.results,
-                             "--idle-timeout", "1s", "--", "printf", "%s!"])
+                             "--", "printf", "%s!"])
         tasks = self.socket(zmq.PUSH, connect=self.tasks)
         tasks.send(b"task")
         self.assertEqual(self.receive(results), b"task!")
-        self.assert_ends(worker)
+        self.assert_ends_when_told(worker)
 
     def test_no_input_ends_at_once(self):
         self.assert_ends(self.ventilator())
@@ -113,11 +118,11 @@ class Plain(InteropCase):
     def test_a_task_that_fails_has_no_result_and_the_worker_says_so(self):
         results = self.socket(zmq.PULL, bind=self.results)
         ventilator = self.ventilator(stdin=b"0\n3\n0\n")
-        worker = self.worker('echo "$1"; echo "because of $1" >&2; exit "$1"', options=("--shell", "--idle-timeout", "1s"))
+        worker = self.worker('echo "$1"; echo "because of $1" >&2; exit "$1"', options=("--shell",))
         self.assertEqual([self.receive(results) for _ in range(2)], [b"0\n", b"0\n"])
+        self.wait_until(lambda: "because of 3" in worker.errors(), "the failure has been told")
         self.assert_ends(ventilator)
-        self.assert_ends(worker, status=1)
-        self.assertIn("because of 3", worker.errors())
+        self.assert_ends_when_told(worker, status=1)
         self.assertFalse(results.poll(0))
 
     def test_messages_of_several_frames_are_dropped_and_told(self):
@@ -153,15 +158,18 @@ class Plain(InteropCase):
         worker.process.send_signal(signal.SIGTERM)
         self.assert_ends(worker, status=128 + signal.SIGTERM)
 
-    def test_a_sink_ends_by_a_signal_or_when_nothing_comes_any_more(self):
-        ends = [self.sink(), self.start([self.program("weir-sink"), "--plain", "--bind", self.endpoint("r2"),
-                                         "--idle-timeout", "100ms"])]
-        for endpoint, sink in zip((self.results, self.endpoint("r2")), ends):
-            results = self.socket(zmq.PUSH, connect=endpoint)
-            results.send(b"result\n")
-            self.wait_until(lambda: sink.output() == b"result\n", "the result has been written")
-        ends[0].process.send_signal(signal.SIGINT)
-        self.assert_ends(*ends)
+    def test_a_sink_ends_by_a_signal(self):
+        sink = self.sink()
+        self.socket(zmq.PUSH, connect=self.results).send(b"result\n")
+        self.wait_until(lambda: sink.output() == b"result\n", "the result has been written")
+        sink.process.send_signal(signal.SIGINT)
+        self.assert_ends(sink)
+
+    def test_a_worker_and_a_sink_end_when_nothing_comes(self):
+        self.socket(zmq.PUSH, bind=self.tasks)
+        idle = ("--idle-timeout", "100ms")
+        self.socket(zmq.PUSH, connect=self.results)
+        self.assert_ends(self.worker("true", options=idle), self.sink(*idle))
 
     def test_a_sink_that_got_less_than_it_expects_says_so(self):
         sink = self.sink("--expect", "2")
@@ -181,10 +189,12 @@ class Plain(InteropCase):
         self.assert_ends(self.ventilator(*timeout, stdin=b"task\n"), self.sink(*timeout), worker, status=69)
 
     def test_a_worker_without_a_sink_says_that_its_results_are_lost(self):
+        self.open_gate()
         tasks = self.socket(zmq.PUSH, bind=self.tasks)
-        worker = self.worker("echo", options=("--connect-timeout", "200ms", "--idle-timeout", "100ms"))
+        worker = self.worker(*gated("w"), options=("--connect-timeout", "200ms"))
         tasks.send(b"task")
-        self.assert_ends(worker, status=69)
+        self.wait_until(lambda: self.begun(), "the worker began the task")
+        self.assert_ends_when_told(worker, status=69)
         self.assertIn("no sink", worker.errors())
 
     def test_a_task_that_is_too_long_is_left_out_and_told(self):

@@ -25,6 +25,8 @@ constexpr auto work_in_hand = 20ms;
 constexpr std::uint64_t most_in_hand = 8192;
 /// How often to look whether a peer over ipc has read everything.
 constexpr auto look_interval = 2ms;
+/// libzmq's clock counts whole milliseconds, and its linger may end a little early.
+constexpr auto timer_slack = 10ms;
 /// What was abandoned has this long to leave all the same.
 constexpr std::chrono::milliseconds abandoned_linger{2000};
 
@@ -60,7 +62,7 @@ bool hand_over(zmq::context_t& context, net::plain_socket& from, net::plain_wait
   const auto rest = left();
   from.close(rest);
   context.close();  // returns when everything is sent, or the linger is over
-  return rest < 0ms || left() > 0ms;
+  return rest < 0ms || left() > timer_slack;
 }
 
 source_id random_source() {
