@@ -30,6 +30,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import uuid
@@ -127,7 +128,7 @@ class Node:
             os.fsencode(a) if isinstance(a, str) else a for a in arguments]
         self.out_path = os.path.join(case.dir, self.name + ".out")
         self.err_path = os.path.join(case.dir, self.name + ".err")
-        self.status = None
+        self.feeder = None
         stdin = subprocess.DEVNULL
         if isinstance(input, bytes):
             path = os.path.join(case.dir, self.name + ".in")
@@ -163,10 +164,24 @@ class Node:
     def cont(self):
         self.send(signal.SIGCONT)
 
-    def feed(self, data):
-        """Writes to its standard input, which it was given as PIPE, and closes that."""
-        self.process.stdin.write(data)
-        self.process.stdin.close()
+    def feed(self, data, more=False):
+        """Writes to its standard input, which it was given as PIPE, and closes that; with
+        `more`, it stays open. Does not wait until all of it is taken."""
+
+        def write():
+            if before:
+                before.join()
+            try:
+                self.process.stdin.write(data)
+                self.process.stdin.flush()
+                if not more:
+                    self.process.stdin.close()
+            except (BrokenPipeError, ValueError):
+                pass
+
+        before = self.feeder
+        self.feeder = threading.Thread(target=write, daemon=True)
+        self.feeder.start()
 
     def kill(self):
         """SIGKILL, and returns when it is gone."""
@@ -207,6 +222,18 @@ class Node:
         with open("/proc/%d/status" % self.pid) as status:
             return int(re.search(r"Threads:\s+(\d+)", status.read()).group(1))
 
+    def children(self):
+        """How many processes it has started that are still there."""
+        count = 0
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    with open("/proc/%s/stat" % entry) as stat:
+                        count += int(stat.read().rsplit(")", 1)[1].split()[1]) == self.pid
+                except OSError:
+                    pass
+        return count
+
     def cpu_ticks(self):
         """Processor time used so far, in hundredths of a second."""
         with open("/proc/%d/stat" % self.pid) as stat:
@@ -224,6 +251,10 @@ class Node:
     def lines(self):
         """What it wrote to standard output, line by line, sorted."""
         return sorted(self.stdout().splitlines())
+
+    def written(self):
+        """How many bytes it has written to standard output so far."""
+        return os.path.getsize(self.out_path)
 
     def count(self):
         """How many lines it has written so far."""
@@ -257,6 +288,8 @@ class Case(unittest.TestCase):
                 if stream:
                     stream.close()
         for node in self.nodes:
+            if node.feeder:
+                node.feeder.join()
             for stream in (node.process.stdin, node.process.stdout):
                 if stream:
                     stream.close()
@@ -275,8 +308,8 @@ class Case(unittest.TestCase):
 
     def _failed(self):
         result = self._outcome.result
-        return any(test is self for test, _ in result.failures + result.errors) or any(
-            error for _, error in getattr(self._outcome, "errors", []) if error)
+        return any(self in (test, getattr(test, "test_case", None))
+                   for test, _ in result.failures + result.errors)
 
     def _show(self):
         print("\n---- %s" % self.id(), file=sys.stderr)

@@ -304,6 +304,30 @@ TEST_SUITE("worker: the window") {
     w.tick();
     CHECK(find<window>(w.out, 1).items == 0);
   }
+
+  TEST_CASE("results that nobody takes keep a worker from starting more, but not the oldest") {
+    auto o = worker::slots(1);
+    o.max_held_bytes = 2;
+    worker w(o);
+    w.gets(2, 4);
+    CHECK(w.starts() == seq_ranges{{2, 2}});
+    w.finishes(2, 2);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{3, 3}});
+    w.finishes(3, 3);
+    w.tick();
+    REQUIRE(w.machine.stats().held_bytes == 2);
+    CHECK(w.out.starts.empty());
+    // A sink that keeps order may be waiting for this one, and take the others after it.
+    w.gets(1, 1);
+    CHECK(w.starts() == seq_ranges{{1, 1}});
+    w.finishes(1, 1);
+    w.tick();
+    CHECK(w.out.starts.empty());
+    w.hears(2, committed{the_source, {{1, 3}}});
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{4, 4}});
+  }
 }
 
 TEST_SUITE("worker: connections that break") {

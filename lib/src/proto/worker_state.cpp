@@ -393,7 +393,11 @@ void worker_state::on_finished(finished_tasks done, time_point now, outbox& out)
   running_ -= count;
   std::uint64_t run_count = 0;
   for (const auto& run : done.runs) run_count += run.payloads.size();
-  if (run_count > 0) measure(done.busy, run_count);
+  if (run_count > 0) {
+    std::uint64_t result_bytes = 0;
+    for (const auto& run : done.runs) result_bytes += run.payloads.bytes();
+    measure(done.busy, result_bytes, run_count);
+  }
   seq_ranges back;
   for (auto& run : done.runs) {
     const seq_range whole{run.first, run.last()};
@@ -471,9 +475,11 @@ void worker_state::on_progress(progress p, time_point now, outbox& out) {
   if (it != sources_.end()) links_.send(it->second.owner, std::move(p), now, out);
 }
 
-void worker_state::measure(duration busy, std::uint64_t tasks) {
+void worker_state::measure(duration busy, std::uint64_t result_bytes, std::uint64_t tasks) {
   const double sample =
       std::max(std::chrono::duration<double>(busy).count(), 1e-9) / static_cast<double>(tasks);
+  const double bytes = static_cast<double>(result_bytes) / static_cast<double>(tasks);
+  result_bytes_ = measurements_ == 0 ? bytes : 0.75 * result_bytes_ + 0.25 * bytes;
   ++measurements_;
   task_seconds_ = task_seconds_ == 0 ? sample : 0.75 * task_seconds_ + 0.25 * sample;
 }
@@ -497,8 +503,19 @@ std::uint64_t worker_state::growing(const ventilator& v) const {
   return std::min(desired(), v.measurements == measurements_ ? before : before * growth);
 }
 
+std::uint64_t worker_state::result_room() const {
+  if (held_bytes_ >= options_.max_held_bytes) return 0;
+  if (result_bytes_ < 1) return options_.max_window;
+  const double left = static_cast<double>(options_.max_held_bytes - held_bytes_);
+  return std::max(static_cast<std::uint64_t>(left / result_bytes_), std::uint64_t{1});
+}
+
 bool worker_state::start_some(const source_id& id, source& s, std::uint64_t most, outbox& out) {
   for (const auto& [first, run] : s.queued.runs()) {
+    // No room for more results. But what we hold may be waiting for just this one, if the sink
+    // keeps order.
+    if (most == 0 && !s.holding.empty() && first > s.holding.runs().begin()->first)
+      return false;
     const seq_range whole{first, first + run.size() - 1};
     // What still runs although it was cancelled, and is wanted again, has to end first.
     seq_set running;
@@ -507,7 +524,8 @@ bool worker_state::start_some(const source_id& id, source& s, std::uint64_t most
     const auto ready = running.missing(whole);
     if (ready.empty()) continue;
     const seq_range part{ready.front().first,
-                         std::min(ready.front().last, ready.front().first + most - 1)};
+                         std::min(ready.front().last,
+                                  ready.front().first + std::max<std::uint64_t>(most, 1) - 1)};
     s.queued.extract(part, [&](std::uint64_t from, task_piece&& piece) {
       out.starts.push_back({id, from, piece.attempt, piece.payloads, piece.time_limit_ms});
       running_ += piece.size();
@@ -521,7 +539,9 @@ bool worker_state::start_some(const source_id& id, source& s, std::uint64_t most
 
 void worker_state::start(outbox& out) {
   if (draining_) return;
-  const std::uint64_t target = paced(start_span);
+  const std::uint64_t room = result_room();
+  const std::uint64_t target =
+      std::min(paced(start_span), std::max<std::uint64_t>(room, options_.slots));
   while (running_ < target && queued_ > 0) {
     std::uint64_t waiting = 0;
     for (const auto& [id, s] : sources_) waiting += !s.queued.empty();
@@ -531,7 +551,8 @@ void worker_state::start(outbox& out) {
     for (std::size_t i = 0; i < sources_.size() && running_ < target; ++i, ++next) {
       if (next == sources_.end()) next = sources_.begin();
       if (next->second.queued.empty()) continue;
-      const std::uint64_t share = std::max<std::uint64_t>((target - running_) / waiting, 1);
+      const std::uint64_t share =
+          room == 0 ? 0 : std::max<std::uint64_t>((target - running_) / waiting, 1);
       if (start_some(next->first, next->second, share, out)) {
         any = true;
         last_started_ = next->first;

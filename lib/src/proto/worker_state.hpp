@@ -160,7 +160,9 @@ class worker_state {
   bool start_some(const source_id& id, source& s, std::uint64_t most, outbox& out);
   void announce(time_point now, outbox& out);
   void resync(session_id to, time_point now, outbox& out);
-  void measure(duration busy, std::uint64_t tasks);
+  void measure(duration busy, std::uint64_t result_bytes, std::uint64_t tasks);
+  /// How many more results there is room for, at about their size so far.
+  [[nodiscard]] std::uint64_t result_room() const;
   [[nodiscard]] std::uint64_t paced(duration span) const;
   [[nodiscard]] std::uint64_t desired() const;
   [[nodiscard]] std::uint64_t growing(const ventilator& v) const;
@@ -182,6 +184,7 @@ class worker_state {
   std::map<std::string, session_id> sink_at_;  // who was there last, by endpoint
   source_id last_started_;                     // sources take turns
   double task_seconds_ = 0;                    // slot time per task, smoothed; 0: not known yet
+  double result_bytes_ = 0;                    // per task, smoothed
   std::uint64_t measurements_ = 0;
   std::set<peer_id> awaited_;  // opened, and nobody has been there yet
   bool draining_ = false;
