@@ -301,6 +301,25 @@ TEST_SUITE("links") {
     CHECK(n.machine.size() == limits::peers);
   }
 
+  TEST_CASE("a role that is looked for in one place is refused when it comes by itself") {
+    outbox out;
+    std::vector<links::event> events;
+    links ventilator({who(role::ventilator, 1), 1s, {role::worker, role::sink}, {role::worker}},
+                     t0);
+    const auto hears = [&](peer_id from, const message& m) {
+      CHECK(!ventilator.receive(from, m, t0, out, events));
+    };
+    hears(peer_id{1}, hello{wire_version, who(role::sink, 5)});
+    CHECK(take<error_message>(out, 1).code == wire_error::role);
+    CHECK(events.empty());
+    hears(peer_id{2}, hello{wire_version, who(role::worker, 6)});
+    (void)take<welcome>(out, 2);
+    ventilator.open(peer_id{3}, t0, out);
+    (void)take<hello>(out, 3);
+    hears(peer_id{3}, welcome{wire_version, who(role::sink, 7), 1000});
+    CHECK(events.size() == 2);
+  }
+
   TEST_CASE("being refused is said once, and stops the greeting") {
     node n;
     n.machine.open(p1, t0, n.out);

@@ -30,6 +30,9 @@ constexpr auto probe_interval = 20ms;
 /// A thousand workers that start together (libzmq's default is 100; research: pitfalls).
 constexpr int backlog = 1024;
 
+/// Roughly what a message costs while it waits: many small ones are mostly bookkeeping.
+std::size_t cost(const proto::frames& f) { return 256 + f.header.size() + f.body.size(); }
+
 void free_blob(void*, void* hint) { delete static_cast<proto::blob*>(hint); }
 
 zmq::message_t body_message(const proto::blob& body) {
@@ -308,7 +311,7 @@ void transport::send(proto::peer_id to, const proto::message& m) {
     if (result == sent::gone) return lose(to);
     ++waiting_peers_;
   }
-  p.waiting_bytes += f.header.size() + f.body.size();
+  p.waiting_bytes += cost(f);
   if (p.waiting_bytes > most_waiting_bytes) return lose(to);
   p.waiting.push_back(std::move(f));
 }
@@ -346,7 +349,7 @@ void transport::flush_waiting() {
         gone.push_back(id);
         break;
       }
-      p.waiting_bytes -= p.waiting.front().header.size() + p.waiting.front().body.size();
+      p.waiting_bytes -= cost(p.waiting.front());
       p.waiting.pop_front();
       if (p.waiting.empty()) --waiting_peers_;
     }

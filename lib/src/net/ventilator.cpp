@@ -116,6 +116,8 @@ ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s)
           [&] {
             auto links = net::introduce(proto::role::ventilator, options,
                                         {proto::role::worker, proto::role::sink});
+            // A stranger must not be able to say what is committed.
+            if (!options.sink_connects) links.admits = {proto::role::worker};
             if (options.sink_connects)
               links.self.results_to = proto::any_sink;
             else

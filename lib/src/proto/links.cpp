@@ -23,6 +23,12 @@ bool links::accepts(role r) const {
          options_.accepts.end();
 }
 
+bool links::admits(role r) const {
+  return accepts(r) &&
+         (options_.admits.empty() || std::find(options_.admits.begin(), options_.admits.end(),
+                                               r) != options_.admits.end());
+}
+
 void links::greet(peer_id peer, connection& c, time_point now, outbox& out) {
   out.send(peer, hello{wire_version, options_.self});
   c.next_hello = now + c.hello_interval;
@@ -112,7 +118,7 @@ void links::on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
                   "this node speaks protocol version " + std::to_string(wire_version) +
                       ", you sent " + std::to_string(h.version),
                   out);
-  if (!accepts(h.self.role))
+  if (!admits(h.self.role))
     return refuse(peer, wire_error::role,
                   "a " + std::string(to_string(options_.self.role)) + " has no use for a " +
                       std::string(to_string(h.self.role)) + " here: check the endpoint",

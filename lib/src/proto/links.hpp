@@ -29,6 +29,9 @@ class links {
     duration heartbeat = std::chrono::seconds(1);
     /// Roles that this node has a use for; others are refused with ERROR `role`.
     std::vector<role> accepts;
+    /// Those of them that may come to this node, rather than be found where it connects to.
+    /// Empty: all of them.
+    std::vector<role> admits = {};
   };
 
   enum class change : std::uint8_t {
@@ -125,6 +128,7 @@ class links {
             outbox& out, std::vector<event>& events);
   void refuse(peer_id peer, wire_error code, std::string text, outbox& out);
   [[nodiscard]] bool accepts(role r) const;
+  [[nodiscard]] bool admits(role r) const;
   [[nodiscard]] bool reachable(const session& s) const;
 
   options options_;
