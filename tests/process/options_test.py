@@ -64,8 +64,8 @@ class Mistakes(Case):
         self.fails(69, "no worker at " + text, "ventilator", *wait, "--bind", place,
                    input=b"1\n")
         worker = self.worker("--from", other, "--", "cat")
-        self.fails(69, "no sink at " + text, "ventilator", *wait, "--bind", other, "--sink",
-                   place, input=b"1\n")
+        self.fails(69, "no sink at " + re.escape(place) + " for 2 s", "ventilator",
+                   "--connect-timeout", "2s", "--bind", other, "--sink", place, input=b"1\n")
         worker.kill()
         self.fails(69, "no ventilator at " + text, "worker", *wait, "--from", place, "--", "cat")
         self.fails(69, "no ventilator has come to " + text, "sink", *wait, "--bind", place)

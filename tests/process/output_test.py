@@ -8,6 +8,10 @@ import msgpack
 from support import ECHO, PIPE, Case, main, numbers, wait_until
 
 
+#: Input whose results are more than a pipe holds.
+MUCH = numbers(50_000)[1]
+
+
 class Formats(Case):
     def results(self, text, command, *options, code=0, ventilator=()):
         """Runs the tasks through a sink with these options; returns the sink."""
@@ -177,7 +181,7 @@ class WhereTo(Case):
     def test_a_reader_that_leaves_ends_the_sink_with_141_and_no_message(self):
         tasks, results = self.endpoint(), self.endpoint()
         sink = self.start("sink", "--bind", results, "--format", "lines", stdout=PIPE)
-        self.ventilator("--bind", tasks, "--sink", results, input=numbers(5000)[1])
+        self.ventilator("--bind", tasks, "--sink", results, input=MUCH)
         self.worker("--from", tasks, *ECHO)
         sink.process.stdout.read(10)
         sink.process.stdout.close()
@@ -187,7 +191,7 @@ class WhereTo(Case):
     def test_a_reader_that_leaves_ends_a_ventilator_without_a_sink(self):
         tasks = self.endpoint()
         node = self.start("ventilator", "--bind", tasks, "--output-format", "lines", stdout=PIPE,
-                          input=numbers(5000)[1])
+                          input=MUCH)
         worker = self.worker("--from", tasks, *ECHO)
         node.process.stdout.read(10)
         node.process.stdout.close()
