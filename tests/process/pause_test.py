@@ -77,7 +77,7 @@ class Stalled(Case):
                 lines = [b"%07d%s" % (n, b"." * 1000) for n in range(100_000)]
                 text = b"".join(line + b"\n" for line in lines)
                 tasks, results = self.endpoint(), self.endpoint()
-                beat = ("--heartbeat", HEARTBEAT, "--connect-timeout", "2s")
+                beat = ("--heartbeat", "200ms", "--connect-timeout", "2s")
                 if collects:
                     node = writer = self.ventilator("--bind", tasks, "--output-format", "lines",
                                                     *beat, input=text, stdout=PIPE)
@@ -89,7 +89,7 @@ class Stalled(Case):
                 nodes = {writer, node, *workers}
                 writer.process.stdout.read(100)
                 wait_until(lambda: quiet(nodes), "everything stands still")
-                # Longer than anybody waits for a peer that is not there: they all are.
+                # Longer than anybody waits for a peer that is not there. But they all are.
                 time.sleep(2.5)
                 for one in nodes:
                     self.assertTrue(one.running(), one.name)

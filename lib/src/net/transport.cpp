@@ -126,7 +126,7 @@ proto::peer_id transport::connect(const endpoint& where, bool insecure) {
 }
 
 bool transport::readable(bool reading) {
-  if (!pending_.empty()) return true;
+  if (!pending_.empty() || (reading && !gone_.empty())) return true;
   bool any = false;
   for (auto& s : sockets_) {
     if (!s.zmq) continue;
@@ -205,6 +205,12 @@ void transport::receive(std::vector<event>& events, std::size_t most) {
   }
   for (auto& e : pending_) events.push_back(std::move(e));
   pending_.clear();
+  if (most == 0 || dry < sockets_.size()) return;
+  for (const auto id : gone_) {
+    events.push_back({event::kind::down, id, {}});
+    forget(id);
+  }
+  gone_.clear();
 }
 
 bool transport::receive_one(socket& s, std::vector<event>& events) {
@@ -303,7 +309,7 @@ void transport::send(proto::peer_id to, const proto::message& m) {
   const auto it = peers_.find(to);
   if (it == peers_.end()) return;
   peer& p = it->second;
-  if (!p.via->bound && !p.via->up) return;  // says HELLO again when it is back
+  if (p.gone || (!p.via->bound && !p.via->up)) return;  // says HELLO again when it is back
   proto::frames f = proto::encode(m);
   if (p.waiting.empty()) {
     const sent result = try_send(p, f);
@@ -312,8 +318,8 @@ void transport::send(proto::peer_id to, const proto::message& m) {
     ++waiting_peers_;
   }
   p.waiting_bytes += cost(f);
-  if (p.waiting_bytes > most_waiting_bytes) return lose(to);
   p.waiting.push_back(std::move(f));
+  if (p.waiting_bytes > most_waiting_bytes) lose(to);
 }
 
 transport::sent transport::try_send(peer& to, const proto::frames& f) {
@@ -358,12 +364,16 @@ void transport::flush_waiting() {
 }
 
 void transport::lose(proto::peer_id id) {
-  pending_.push_back({event::kind::down, id, {}});
-  const auto it = peers_.find(id);
-  if (it->second.via->bound) return forget(id);
-  if (!it->second.waiting.empty()) --waiting_peers_;
-  it->second.waiting.clear();
-  it->second.waiting_bytes = 0;
+  peer& p = peers_.at(id);
+  if (!p.waiting.empty()) --waiting_peers_;
+  p.waiting.clear();
+  p.waiting_bytes = 0;
+  if (!p.via->bound) {
+    pending_.push_back({event::kind::down, id, {}});
+  } else if (!std::exchange(p.gone, true)) {
+    p.via->check = true;
+    gone_.push_back(id);
+  }
 }
 
 void transport::forget(proto::peer_id id) {

@@ -101,6 +101,7 @@ class transport {
     std::string routing_id;
     std::deque<proto::frames> waiting;  // the peer's pipe is full
     std::size_t waiting_bytes = 0;
+    bool gone = false;  // in gone_
   };
   enum class sent { yes, full, gone };
 
@@ -118,6 +119,9 @@ class transport {
   std::deque<socket> sockets_;  // stable addresses
   std::map<proto::peer_id, peer> peers_;
   std::vector<event> pending_;  // noticed while sending
+  /// Peers of bound sockets that could not be sent to: to be announced as down when everything
+  /// that they had said before has been read, a last BYE not least.
+  std::vector<proto::peer_id> gone_;
   std::vector<pollfd> fds_;
   std::vector<socket*> watched_;        // two of fds_ each, behind the first
   proto::time_point sleeping_until_{};  // while in wait()

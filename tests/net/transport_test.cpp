@@ -1,0 +1,81 @@
+#include "net/transport.hpp"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <variant>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace weir;
+using net::transport;
+using event = transport::event;
+
+namespace {
+
+/// A fresh place to meet, on a Unix socket.
+class meeting_place {
+ public:
+  meeting_place() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "weir-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~meeting_place() { std::filesystem::remove_all(path_); }
+  meeting_place(const meeting_place&) = delete;
+  meeting_place& operator=(const meeting_place&) = delete;
+  [[nodiscard]] endpoint where() const { return endpoint::parse("ipc://" + path_ + "/socket"); }
+
+ private:
+  std::string path_;
+};
+
+/// Reads until there is an event of this kind, and returns all that came.
+std::vector<event> until(transport& at, event::kind what) {
+  std::vector<event> events;
+  const auto end = proto::clock::now() + 60s;
+  const auto seen = [&] {
+    for (const auto& e : events)
+      if (e.what == what) return true;
+    return false;
+  };
+  while (!seen()) {
+    REQUIRE(proto::clock::now() < end);
+    at.wait(proto::clock::now() + 100ms, true);
+    at.receive(events, 256);
+  }
+  return events;
+}
+
+}  // namespace
+
+TEST_CASE("what a peer said last is read, although an answer to it finds it gone") {
+  const meeting_place place;
+  transport here;
+  here.bind(place.where(), false);
+  transport there;
+  const auto link = there.connect(place.where(), false);
+  (void)until(there, event::kind::up);
+  there.send(link, proto::alive{});
+  const auto first = until(here, event::kind::message);
+  const auto peer = first.front().peer;
+
+  there.send(link, proto::bye{proto::bye_reason::finished});
+  there.close(10s);
+  // Until its connection is known to be closed, without reading anything: each of these may be
+  // the one that finds it gone.
+  for (int i = 0; i < 200; ++i) {
+    here.send(peer, proto::alive{});
+    here.wait(proto::clock::now() + 1ms, false);
+  }
+  const auto last = until(here, event::kind::down);
+  REQUIRE(last.size() == 2);
+  CHECK(last[0].what == event::kind::message);
+  CHECK(last[0].peer == peer);
+  CHECK(std::holds_alternative<proto::bye>(last[0].message));
+  CHECK(last[1].what == event::kind::down);
+  CHECK(last[1].peer == peer);
+}
