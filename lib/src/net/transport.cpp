@@ -5,6 +5,7 @@
 
 #include <weir/error.hpp>
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -160,10 +161,12 @@ void transport::wait(proto::time_point deadline, bool reading,
   // Rounded up: waking a moment early would only mean to wait again.
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
   const int timeout = static_cast<int>(std::min<std::int64_t>(left.count(), 60'000));
+  spin_ = spinner_.worthwhile();
   if (held) held->unlock();
-  const int ready = ::poll(fds_.data(), fds_.size(), timeout);
+  const int ready = sleep(now, deadline, timeout);
   const int failure = errno;
   if (held) held->lock();
+  spinner_.waited(proto::clock::now() - now, ready > 0);
   if (ready < 0 && failure != EINTR)
     throw error(exit_code::software, std::string("poll: ") + std::strerror(failure));
   sleeping_until_ = {};
@@ -173,6 +176,18 @@ void transport::wait(proto::time_point deadline, bool reading,
     watched_[i]->monitor_check |= fds_[2 * i + 1].revents != 0;
     watched_[i]->check |= fds_[2 * i + 2].revents != 0;
   }
+}
+
+int transport::sleep(proto::time_point now, proto::time_point deadline, int timeout) {
+  if (spin_) {
+    const auto until = std::min(now + spinner::longest, deadline);
+    do {
+      if (const int ready = ::poll(fds_.data(), fds_.size(), 0); ready != 0) return ready;
+      // To libzmq's own thread, if it waits for this processor: it has what we look for.
+      sched_yield();
+    } while (proto::clock::now() < until);
+  }
+  return ::poll(fds_.data(), fds_.size(), timeout);
 }
 
 void transport::drain_wake() {

@@ -1,6 +1,7 @@
 // ZeroMQ, as the state machines want to see it. The only code that knows sockets.
 #pragma once
 
+#include "net/spinner.hpp"
 #include "proto/message.hpp"
 #include "proto/outbox.hpp"
 #include "proto/time.hpp"
@@ -17,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -106,6 +108,7 @@ class transport {
   enum class sent { yes, full, gone };
 
   socket& open(zmq::socket_type type, const endpoint& where, bool insecure, const char* verb);
+  [[nodiscard]] int sleep(proto::time_point now, proto::time_point deadline, int timeout);
   void drain_wake();
   [[nodiscard]] bool readable(bool reading);
   [[nodiscard]] sent try_send(peer& to, const proto::frames& f);
@@ -126,6 +129,8 @@ class transport {
   std::vector<socket*> watched_;        // two of fds_ each, behind the first
   proto::time_point sleeping_until_{};  // while in wait()
   bool reading_ = true;
+  spinner spinner_{std::thread::hardware_concurrency()};
+  bool spin_ = false;  // while in wait()
   std::uint32_t next_peer_ = 1;
   std::size_t turn_ = 0;
   std::size_t waiting_peers_ = 0;
