@@ -9,11 +9,11 @@ namespace weir::net {
 
 /// Decides, from how long its recent waits were, whether a loop should spin first.
 ///
-/// Every libzmq hop costs two wake-ups of sleeping threads, and those are most of what a message
-/// between idle nodes takes. A loop that looks for 200 us before it sleeps does without one of
-/// them while an answer is under way; docs/performance.md has the figures. It does so only while
-/// most of its waits are that short: a node that is idle, or whose tasks take milliseconds, never
-/// spins, and does not take the processor from those who have work.
+/// Every libzmq hop costs two wake-ups of sleeping threads, and those are most of what a
+/// message between idle nodes takes. A loop that looks for 200 us before it sleeps does without
+/// one of them while an answer is under way; docs/performance.md has the figures. It does so
+/// only while most of its waits are that short: a node that is idle, or whose tasks take
+/// milliseconds, never spins, and does not take the processor from those who have work.
 ///
 /// Threads    None of its own; used under its loop's lock.
 class spinner {
