@@ -1,5 +1,7 @@
 #include <weir/memory.hpp>
 
+#include <cstdlib>  // any of libc's headers: without one, __GLIBC__ is not defined yet
+
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
