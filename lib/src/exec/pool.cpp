@@ -30,7 +30,7 @@ constexpr duration least_length = 20us;
 constexpr std::uint32_t most_tasks = 4096;
 /// Slots that have more to do leave what they have finished to the next wake-up, if the last
 /// one was less than this ago: waking the loop costs a twentieth of the smallest command.
-constexpr duration wake_interval = 2ms;
+constexpr duration wake_interval = 10ms;
 /// A claim of one millisecond that is not done after this long was guessed wrong.
 constexpr duration slow_after = 4ms;
 

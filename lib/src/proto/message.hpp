@@ -11,7 +11,9 @@
 #include <weir/task.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -20,7 +22,7 @@ namespace weir::proto {
 /// One incarnation of a peer: 8 random bytes, new at each start.
 enum class session_id : std::uint64_t {};
 
-enum class role : std::uint8_t { unknown, ventilator, worker, sink };
+enum class role : std::uint8_t { unknown, ventilator, worker, sink, gateway, client };
 [[nodiscard]] std::string_view to_string(role r) noexcept;
 
 /// Sequence numbers first to last, both included.
@@ -101,7 +103,8 @@ struct in_hand {
   [[nodiscard]] bool operator==(const in_hand&) const = default;
 };
 
-/// How much a worker will hold: absolute, so a repeated or late one does no harm.
+/// How much a worker, or any callee of RPC, will hold: absolute, so a repeated or late one does
+/// no harm.
 struct window {
   std::uint64_t items = 0;
   std::uint64_t bytes = 0;
@@ -212,6 +215,144 @@ struct error_message {
   wire_error code = wire_error::malformed;
   std::string text;
   [[nodiscard]] bool operator==(const error_message&) const = default;
+};
+
+/// What a worker says of one method that it offers. Everything but the name may be empty.
+struct method_info {
+  std::string name;
+  std::string doc;        ///< help, may have several lines
+  std::string signature;  ///< e.g. "(a: int, b: int) -> int"; for people
+  /// The types of the arguments and of the result, as docs/protocol.md names them ("int",
+  /// "[str]", "any", ...), for callers that check before they send. `arguments_known` false:
+  /// anything may be given.
+  struct argument {
+    std::string name;
+    std::string type;
+    bool optional = false;
+    [[nodiscard]] bool operator==(const argument&) const = default;
+  };
+  bool arguments_known = false;
+  std::vector<argument> arguments;
+  std::string result;       ///< type; empty: not known
+  bool streams = false;     ///< answers with elements before its reply
+  bool idempotent = false;  ///< running it twice does no harm: may be tried again, or hedged
+  std::uint32_t concurrency = 0;  ///< calls at a time in one worker; 0: as many as it has slots
+  std::uint32_t deadline_ms = 0;  ///< for callers that state none; 0: theirs
+  std::uint32_t cache_ms = 0;     ///< a gateway may answer from memory for so long; 0: never
+  [[nodiscard]] bool operator==(const method_info&) const = default;
+};
+
+/// Worker to gateway or client: all methods that it offers. A later one replaces it.
+struct offer {
+  std::vector<method_info> methods;
+  /// Endpoints at which clients may reach this worker themselves ("introduction").
+  std::vector<std::string> direct;
+  [[nodiscard]] bool operator==(const offer&) const = default;
+};
+
+/// What a caller may ask for beside method and deadline. Shared by all calls of a run.
+struct call_options {
+  std::uint8_t priority = default_priority;  ///< 0 to 9, 9 first
+  bool no_reply = false;                     ///< notify: nobody waits
+  std::uint32_t attempt = 1;
+  std::uint32_t stream_window = 0;  ///< elements it takes before the first CREDIT; 0: no stream
+  std::string hash_key;             ///< bin; calls with the same go to the same worker
+  std::string idempotency_key;      ///< bin; calls with the same are run once
+  std::vector<std::pair<std::string, std::string>> metadata;  ///< traceparent among them
+  static constexpr std::uint8_t default_priority = 5;
+  [[nodiscard]] bool plain() const { return *this == call_options{}; }
+  [[nodiscard]] bool operator==(const call_options&) const = default;
+};
+
+/// Consecutive calls of one method.
+struct call_run {
+  std::uint64_t first = 0;  ///< the caller's number for it: dense from 1 in one session
+  std::string method;
+  std::uint32_t ttl_ms = 0;  ///< time left until nobody waits any more; at least 1
+  pack arguments;            ///< each a MessagePack array
+  /// Null: the defaults.
+  std::shared_ptr<const call_options> options;
+  [[nodiscard]] std::uint64_t last() const { return first + arguments.size() - 1; }
+};
+
+/// Caller to callee. Repeated after a reconnect for everything that is not answered: the callee
+/// tells a repetition by its number.
+struct call_batch {
+  std::uint64_t low = 0;  ///< the caller has the outcome of every call up to here
+  std::vector<call_run> runs;
+};
+
+/// Why a call failed, and where.
+struct reply_details {
+  std::string message;  ///< one line for people
+  std::string type;     ///< the exception's type, "exit 3", ...
+  std::string data;     ///< bin: what the handler attached, MessagePack
+  std::string
+      trace;  ///< nodes that it came through, the last first: "worker-7@host gateway-2@host"
+  std::uint32_t retry_ms = 0;  ///< overload: not before
+  bool never_started = false;  ///< no handler has seen it: safe to send elsewhere
+  std::uint64_t parts = 0;     ///< elements in the stream that ends here
+  [[nodiscard]] bool plain() const { return *this == reply_details{}; }
+  [[nodiscard]] bool operator==(const reply_details&) const = default;
+};
+
+/// Consecutive outcomes with one status. Payloads are MessagePack values, empty unless OK.
+struct reply_run {
+  std::uint64_t first = 0;
+  status code = status::ok;
+  pack results;
+  std::vector<reply_details> details;  ///< empty, or one for each result
+  /// Means over this run, for statistics; microseconds.
+  std::uint32_t queued_us = 0;   ///< waited at the worker for a slot
+  std::uint32_t service_us = 0;  ///< in the handler
+  /// When the calls arrived, by the callee's own clock; only differences mean anything. 0:
+  /// unknown.
+  std::uint64_t received_us = 0;
+  [[nodiscard]] std::uint64_t last() const { return first + results.size() - 1; }
+};
+
+struct reply_batch {
+  std::vector<reply_run> runs;
+};
+
+/// Elements of a stream, numbered from 1 within their call.
+struct part_run {
+  std::uint64_t call = 0;
+  std::uint64_t first = 0;
+  pack elements;
+};
+
+struct part_batch {
+  std::vector<part_run> runs;
+};
+
+/// Caller to callee: elements up to `got` have arrived, those up to `until` may be sent.
+struct credit {
+  struct entry {
+    std::uint64_t call = 0;
+    std::uint64_t got = 0;
+    std::uint64_t until = 0;
+    [[nodiscard]] bool operator==(const entry&) const = default;
+  };
+  std::vector<entry> entries;
+  [[nodiscard]] bool operator==(const credit&) const = default;
+};
+
+/// Caller to callee: nobody waits for these any more. Answered with REPLY `cancelled`, or with
+/// the reply that was under way.
+struct cancel_calls {
+  seq_ranges calls;
+  std::string reason;
+  [[nodiscard]] bool operator==(const cancel_calls&) const = default;
+};
+
+/// Callee to caller: how far a running call has got.
+struct call_progress {
+  std::uint64_t call = 0;
+  std::uint64_t done = 0;
+  std::uint64_t total = 0;
+  std::string text;
+  [[nodiscard]] bool operator==(const call_progress&) const = default;
 };
 
 using message = std::variant<hello, welcome, task_batch, result_batch, window, cancel, release,

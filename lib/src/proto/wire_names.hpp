@@ -29,8 +29,8 @@ enum class kind : std::uint8_t {
 };
 
 /// In the order of enum role. A role that is not known reads as the first.
-inline constexpr std::array<std::string_view, 4> roles{"unknown", "ventilator", "worker",
-                                                       "sink"};
+inline constexpr std::array<std::string_view, 6> roles{"unknown", "ventilator", "worker",
+                                                       "sink",    "gateway",    "client"};
 
 namespace key {
 // In HELLO and WELCOME.
