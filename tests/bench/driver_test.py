@@ -8,9 +8,10 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from driver import report, workloads  # noqa: E402
+from driver import report, rpc_workloads, workloads  # noqa: E402
 from driver.fairness import longest_idle, read_log  # noqa: E402
 from driver.programs import Failed, Missing, Run, Tools  # noqa: E402
+from driver.table import Row  # noqa: E402
 
 
 class IdleBesideWaitingTasks(unittest.TestCase):
@@ -33,7 +34,7 @@ class IdleBesideWaitingTasks(unittest.TestCase):
 
 class Verdicts(unittest.TestCase):
     def judge(self, measured, against, **bar):
-        row = workloads.Row("row", "x", "weir", "figure", "raw", **bar)
+        row = Row("row", "x", "weir", "figure", "raw", **bar)
         taken = {
             name: {"runs": [{"figure": value} for value in values], "problem": None}
             for name, values in (("weir", measured), ("raw", against))
@@ -50,14 +51,15 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.judge([1, 10, 10], [10, 10, 99], at_least=1).ratio, 1)
 
     def test_a_failed_run_is_reported_as_failed(self):
-        row = workloads.Row("row", "x", "weir", "figure", at_most=1)
+        row = Row("row", "x", "weir", "figure", at_most=1)
         problem = {"kind": "FAILED", "text": "it broke"}
         verdict = report.judge(row, {"weir": {"runs": [{"figure": 0}], "problem": problem}})
         self.assertEqual((verdict.verdict, verdict.why), ("FAILED", "it broke"))
 
     def test_every_row_names_measurements_that_exist(self):
-        names = {each.name for each in workloads.measurements(quick=False)}
-        for row in workloads.ROWS:
+        names = {each.name for suite in (workloads, rpc_workloads)
+                 for each in suite.measurements(quick=False)}
+        for row in workloads.ROWS + rpc_workloads.ROWS:
             self.assertLessEqual({row.measured, row.against} - {None}, names)
 
 

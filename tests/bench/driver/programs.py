@@ -54,6 +54,12 @@ class Program:
     def running(self):
         return self.status is None
 
+    def poll(self):
+        """Whether it still runs; takes its exit status if it has ended."""
+        if self.running() and select.select([self.pidfd], [], [], 0)[0]:
+            self.reap()
+        return self.running()
+
     def reap(self):
         """Takes the exit status of a child that has ended, and what it cost."""
         _, status, used = os.wait4(self.pid, 0)
@@ -153,8 +159,7 @@ class Run:
         """Waits until `condition()` is true while all programs go on running."""
         while not condition():
             for program in self._programs:
-                if program.running() and select.select([program.pidfd], [], [], 0)[0]:
-                    program.reap()
+                if program.running() and not program.poll():
                     raise Failed(f"{program.complaint()} (while waiting for {what})")
             self.check_time(what)
             time.sleep(0.01)

@@ -1,34 +1,9 @@
 """The table of issue 2, point 7: what is measured, with what it is compared, and the bar."""
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Callable, Optional
 
 from . import measurements as m
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A figure that is taken in every run, or once."""
-
-    name: str
-    take: Callable
-    once: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """A measurement compared with another one, or with its bar alone."""
-
-    name: str
-    what: str
-    measured: str
-    key: str
-    against: Optional[str] = None
-    at_least: Optional[float] = None
-    at_most: Optional[float] = None
-    bar_note: str = ""
-
+from .table import Measurement, Row
 
 RATE = "tasks_per_second"
 
@@ -106,7 +81,3 @@ ROWS = [
     Row("200 idle workers", "% of a core", "idle workers", "core_percent", at_most=2),
 ]
 
-
-def selected(only):
-    """Rows whose name contains one of the given texts; all without any."""
-    return [row for row in ROWS if not only or any(text in row.name for text in only)]
