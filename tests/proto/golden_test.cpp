@@ -63,6 +63,51 @@ outcome_details killed_command() {
   return d;
 }
 
+offer two_methods() {
+  method_info add;
+  add.name = "add";
+  add.doc = "Adds two numbers.";
+  add.signature = "(a: int, b: int) -> int";
+  add.arguments_known = true;
+  add.arguments = {{"a", "int"}, {"b", "int"}};
+  add.result = "int";
+  add.idempotent = true;
+  add.cache_ms = 60000;
+  method_info tail;
+  tail.name = "tail";
+  tail.arguments_known = true;
+  tail.arguments = {{"file", "str"}, {"lines", "int", true}};
+  tail.result = "nil";
+  tail.streams = true;
+  tail.concurrency = 2;
+  tail.deadline_ms = 30000;
+  return {{add, tail}, {"tcp://node7:5560"}};
+}
+
+std::shared_ptr<const call_options> many_options() {
+  call_options o;
+  o.priority = 9;
+  o.attempt = 2;
+  o.stream_window = 64;
+  o.hash_key = "log";
+  o.idempotency_key = std::string("\0\x11", 2);
+  o.metadata = {{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}};
+  return std::make_shared<const call_options>(o);
+}
+
+std::shared_ptr<const call_options> nobody_waits() {
+  call_options o;
+  o.no_reply = true;
+  return std::make_shared<const call_options>(o);
+}
+
+reply_details no_such_file() {
+  return {"no such file: x", "std::runtime_error", "\xa1x", "gateway-2@node1 worker-7@node7"};
+}
+reply_details exit_code() { return {"exit code 3", "exit 3", "", ""}; }
+reply_details overload() { return {"the queue of add is full", "", "", "", 250, true}; }
+reply_details three_parts() { return {"", "", "", "", 0, false, 3}; }
+
 /// What the golden frames on the page say, in C++.
 const std::map<std::string, message>& meanings() {
   static const std::map<std::string, message> all{
@@ -101,6 +146,38 @@ const std::map<std::string, message>& meanings() {
       {"bye-finished", bye{bye_reason::finished}},
       {"error-say-hello",
        error_message{wire_error::say_hello, "no session on this connection: say HELLO"}},
+      {"hello-client",
+       hello{1,
+             {role::client, "c1", session_id{0x3132333435363738}, "node2", 0, "", 16777216}}},
+      {"welcome-gateway",
+       welcome{1,
+               {role::gateway, "g1", session_id{0x4142434445464748}, "node1", 0, "", 16777216},
+               1000}},
+      {"offer", two_methods()},
+      {"offer-nothing", offer{}},
+      {"call", call_batch{0, {{1, "add", 5000, payloads({"\x92\2\3"}), nullptr}}}},
+      {"call-runs", call_batch{1,
+                               {{2, "add", 5000, payloads({"\x92\1\1", "\x92\2\2"}), nullptr},
+                                {4, "upper", 800, payloads({"\x91\xa2up"}), nullptr}}}},
+      {"call-options",
+       call_batch{4, {{5, "tail", 30000, payloads({"\x91\xa3log"}), many_options()}}}},
+      {"call-notify",
+       call_batch{5, {{6, "log", 5000, payloads({"\x91\xa2hi"}), nobody_waits()}}}},
+      {"reply", reply_batch{{{1, status::ok, payloads({"\5"}), {}}}}},
+      {"reply-runs",
+       reply_batch{{{2, status::ok, payloads({"\2", "\4"}), {}, 120, 15, 4'000'000'000},
+                    {4, status::ok, payloads({"\xa2UP"}), {}}}}},
+      {"reply-failed",
+       reply_batch{{{7, status::unknown, payloads({"", ""}), {no_such_file(), exit_code()}}}}},
+      {"reply-rejected",
+       reply_batch{{{9, status::resource_exhausted, payloads({""}), {overload()}}}}},
+      {"reply-end-of-stream",
+       reply_batch{{{5, status::ok, payloads({"\xc0"}), {three_parts()}}}}},
+      {"part",
+       part_batch{{{5, 1, payloads({"\xa5line1", "\xa4last"})}, {8, 41, payloads({"\x2a"})}}}},
+      {"credit", credit{{{5, 2, 66}, {8, 0, 32}}}},
+      {"cancel-calls", cancel_calls{{{5, 5}, {7, 9}}, "the caller has gone away"}},
+      {"call-progress", call_progress{5, 250, 1000, "reading"}},
   };
   return all;
 }

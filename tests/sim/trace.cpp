@@ -22,7 +22,10 @@ std::string runs(const Runs& all) {
   std::size_t shown = 0;
   for (const auto& r : all) {
     if (++shown > 12) return line + " ... (" + std::to_string(all.size()) + " runs)";
-    line += text(seq_ranges{{r.first, r.last()}}) + "a" + std::to_string(r.attempt);
+    if constexpr (requires { r.call; }) line += " of call " + std::to_string(r.call);
+    line += text(seq_ranges{{r.first, r.last()}});
+    if constexpr (requires { r.attempt; }) line += "a" + std::to_string(r.attempt);
+    if constexpr (requires { r.method; }) line += " " + r.method;
     if constexpr (requires { r.code; })
       if (r.code != status::ok) line += "!" + std::string(to_string(r.code));
   }
@@ -74,6 +77,30 @@ struct describer {
     return m.reason == bye_reason::finished ? "BYE finished" : "BYE leaving";
   }
   std::string operator()(const error_message& m) const { return "ERROR " + m.text; }
+  std::string operator()(const offer& m) const {
+    std::string line = "OFFER";
+    for (const auto& method : m.methods) line += " " + method.name;
+    return line;
+  }
+  std::string operator()(const call_batch& m) const {
+    return "CALL low " + std::to_string(m.low) + ":" + runs(m.runs);
+  }
+  std::string operator()(const reply_batch& m) const { return "REPLY" + runs(m.runs); }
+  std::string operator()(const part_batch& m) const { return "PART" + runs(m.runs); }
+  std::string operator()(const credit& m) const {
+    std::string line = "CREDIT";
+    for (const auto& e : m.entries)
+      line += " " + std::to_string(e.call) + ":" + std::to_string(e.got) + "-" +
+              std::to_string(e.until);
+    return line;
+  }
+  std::string operator()(const cancel_calls& m) const {
+    return "CANCEL_CALLS" + text(m.calls) + " " + m.reason;
+  }
+  std::string operator()(const call_progress& m) const {
+    return "CALL_PROGRESS " + std::to_string(m.call) + " " + std::to_string(m.done) + "/" +
+           std::to_string(m.total);
+  }
 };
 }  // namespace
 

@@ -6,7 +6,7 @@
 
 namespace weir::proto::limits {
 
-/// Tasks or results in one message, over all its runs.
+/// Tasks, results, calls, replies or elements in one message, over all its runs.
 inline constexpr std::uint32_t items = 16'384;
 /// Ranges in one message, over all its sources. No WINDOW is for more items than this, so that
 /// what a worker holds always fits into one; everything else is sent in more messages.
@@ -37,5 +37,25 @@ inline constexpr std::uint32_t heartbeat_ms = 3'600'000;
 inline constexpr std::size_t peers = 16'384;
 /// Sources that one sink serves at a time.
 inline constexpr std::size_t sources = 4'096;
+
+/// Methods in one OFFER, which says all that a worker has.
+inline constexpr std::size_t methods = 1'024;
+/// The name of a method, which may not be empty.
+inline constexpr std::size_t method_bytes = 256;
+/// Arguments that an OFFER describes of one method.
+inline constexpr std::size_t arguments = 64;
+/// Endpoints in one OFFER.
+inline constexpr std::size_t direct_endpoints = 16;
+/// What the descriptions in one OFFER may come to, beside the names: the sender leaves out
+/// those that are over it.
+inline constexpr std::size_t offer_bytes = 512 * 1024;
+/// A hash key or an idempotency key.
+inline constexpr std::size_t key_bytes = 256;
+/// The highest priority of a call; the lowest is 0.
+inline constexpr std::uint8_t priority = 9;
+/// Keys and values of one call's metadata together. Entries: map_entries.
+inline constexpr std::size_t metadata_bytes = 8 * 1024;
+/// What a handler attaches to its error.
+inline constexpr std::size_t error_data_bytes = 16 * 1024;
 
 }  // namespace weir::proto::limits

@@ -287,8 +287,8 @@ struct reply_details {
   std::string message;  ///< one line for people
   std::string type;     ///< the exception's type, "exit 3", ...
   std::string data;     ///< bin: what the handler attached, MessagePack
-  std::string
-      trace;  ///< nodes that it came through, the last first: "worker-7@host gateway-2@host"
+  /// Nodes that it came through, the last first: "gateway-2@host worker-7@host".
+  std::string trace;
   std::uint32_t retry_ms = 0;  ///< overload: not before
   bool never_started = false;  ///< no handler has seen it: safe to send elsewhere
   std::uint64_t parts = 0;     ///< elements in the stream that ends here
@@ -311,6 +311,7 @@ struct reply_run {
   [[nodiscard]] std::uint64_t last() const { return first + results.size() - 1; }
 };
 
+/// Callee to caller.
 struct reply_batch {
   std::vector<reply_run> runs;
 };
@@ -319,14 +320,17 @@ struct reply_batch {
 struct part_run {
   std::uint64_t call = 0;
   std::uint64_t first = 0;
-  pack elements;
+  pack elements;  ///< each a MessagePack value
+  [[nodiscard]] std::uint64_t last() const { return first + elements.size() - 1; }
 };
 
+/// Callee to caller, before the reply to the same call.
 struct part_batch {
   std::vector<part_run> runs;
 };
 
-/// Caller to callee: elements up to `got` have arrived, those up to `until` may be sent.
+/// Caller to callee: elements up to `got` have been taken, those up to `until` may be sent.
+/// Entries ascend by call, each call once.
 struct credit {
   struct entry {
     std::uint64_t call = 0;
@@ -357,6 +361,7 @@ struct call_progress {
 
 using message = std::variant<hello, welcome, task_batch, result_batch, window, cancel, release,
                              register_source, registered, ack, committed, resend, finish,
-                             progress, alive, bye, error_message>;
+                             progress, alive, bye, error_message, offer, call_batch,
+                             reply_batch, part_batch, credit, cancel_calls, call_progress>;
 
 }  // namespace weir::proto

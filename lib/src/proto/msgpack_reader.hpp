@@ -35,6 +35,11 @@ class msgpack_reader {
     at_ = end_;
   }
 
+  /// What has not been read.
+  [[nodiscard]] std::string_view ahead() const {
+    return {reinterpret_cast<const char*>(at_), left()};
+  }
+
   [[nodiscard]] bool next_is_array() const {
     return at_ != end_ && ((*at_ & 0xF0) == 0x90 || *at_ == 0xDC || *at_ == 0xDD);
   }

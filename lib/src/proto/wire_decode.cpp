@@ -1,62 +1,17 @@
-#include "proto/limits.hpp"
-#include "proto/msgpack_reader.hpp"
-#include "proto/utf8.hpp"
 #include "proto/wire.hpp"
-#include "proto/wire_names.hpp"
+#include "proto/wire_reader.hpp"
 
 #include <weir/version.hpp>
 
 #include <algorithm>
 #include <limits>
-#include <optional>
 #include <utility>
 
 namespace weir::proto {
 namespace {
 
 namespace key = wire::key;
-constexpr auto max_u32 = std::numeric_limits<std::uint32_t>::max();
 constexpr auto max_i32 = std::numeric_limits<std::int32_t>::max();
-
-/// One array with fields by position, of which later versions may append more.
-class fields {
- public:
-  explicit fields(msgpack_reader& in) : in_(in), left_(in.array()) {}
-  void need(std::uint32_t count) {
-    if (left_ < count) in_.fail(reject::missing_field);
-  }
-  [[nodiscard]] bool more() const { return left_ > 0 && in_.ok(); }
-  msgpack_reader& next() {
-    --left_;
-    return in_;
-  }
-  void skip_rest() { in_.skip(left_); }
-
- private:
-  msgpack_reader& in_;
-  std::uint32_t left_;
-};
-
-/// Reads a map. `take` reads the value if it knows the key, and says whether it did.
-template <class Take>
-void read_map(msgpack_reader& in, Take take) {
-  const auto entries = in.map();
-  if (entries > limits::map_entries) in.fail(reject::out_of_range);
-  for (std::uint32_t i = 0; i < entries && in.ok(); ++i) {
-    const auto name = in.str(limits::text_bytes);
-    if (take(name)) continue;
-    if (name.starts_with('!')) in.fail(reject::must_understand);
-    in.skip(1);
-  }
-}
-
-std::string read_text(msgpack_reader& in) {
-  return to_utf8(in.str(limits::text_bytes), limits::text_bytes);
-}
-
-std::uint32_t read_u32(msgpack_reader& in) {
-  return static_cast<std::uint32_t>(in.uint(max_u32));
-}
 
 source_id read_source(msgpack_reader& in) {
   source_id source;
@@ -72,36 +27,6 @@ session_id read_session(msgpack_reader& in) {
   std::uint64_t value = 0;
   for (const char byte : id) value = value << 8 | static_cast<std::uint8_t>(byte);
   return session_id{value};
-}
-
-std::uint64_t read_seq(msgpack_reader& in) {
-  const auto seq = in.uint(limits::seq);
-  if (seq == 0) in.fail(reject::out_of_range);
-  return seq;
-}
-
-/// `room`: how many more ranges this message may hold.
-seq_ranges read_ranges(msgpack_reader& in, std::size_t& room) {
-  const auto bounds = in.array();
-  if (bounds % 2 != 0 || bounds / 2 > room) in.fail(reject::out_of_range);
-  if (!in.ok()) return {};
-  room -= bounds / 2;
-  seq_ranges ranges;
-  ranges.reserve(bounds / 2);
-  std::uint64_t before = 0;
-  for (std::uint32_t i = 0; i < bounds / 2 && in.ok(); ++i) {
-    const auto first = in.uint(limits::seq);
-    const auto last = in.uint(limits::seq);
-    if (first <= before || last < first) in.fail(reject::out_of_range);
-    ranges.push_back({first, last});
-    before = last;
-  }
-  return ranges;
-}
-
-seq_ranges read_ranges(msgpack_reader& in) {
-  std::size_t room = limits::ranges;
-  return read_ranges(in, room);
 }
 
 outcome_details read_details(msgpack_reader& in) {
@@ -151,7 +76,7 @@ class message_reader {
     if (other_version_ && in_.ok()) return m;
     header.skip_rest();
     if (!in_.at_end()) in_.fail(reject::not_msgpack);
-    if (body_taken_ != body_.size()) in_.fail(reject::body_mismatch);
+    if (!body_.all_taken()) in_.fail(reject::body_mismatch);
     if (!in_.ok()) return in_.why();
     return m;
   }
@@ -195,9 +120,9 @@ class message_reader {
         return read_bye(f);
       case wire::kind::error:
         return read_error(f);
+      default:
+        return read_rpc(static_cast<wire::kind>(kind), f, in_, body_);
     }
-    in_.fail(reject::unknown_kind);
-    return alive{};
   }
 
   std::uint64_t read_version(fields& f) {
@@ -255,38 +180,6 @@ class message_reader {
     return m;
   }
 
-  /// The next `count` payloads of the body.
-  pack read_payloads(std::uint32_t count) {
-    const std::size_t left = body_.size() - body_taken_;
-    if (!in_.next_is_array()) {
-      const auto length = static_cast<std::uint32_t>(in_.uint(limits::payload_bytes));
-      const auto bytes = std::uint64_t{count} * length;
-      if (bytes > left) in_.fail(reject::body_mismatch);
-      if (!in_.ok()) return {};
-      return {take_body(bytes), count, length};
-    }
-    // Compared before the table is allocated: the array is as long as it claims to be.
-    if (in_.array() != count) in_.fail(reject::out_of_range);
-    if (!in_.ok()) return {};
-    std::vector<std::uint32_t> offsets;
-    offsets.reserve(std::size_t{count} + 1);
-    offsets.push_back(0);
-    std::uint64_t bytes = 0;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      bytes += in_.uint(limits::payload_bytes);
-      offsets.push_back(static_cast<std::uint32_t>(bytes));
-    }
-    if (bytes > left) in_.fail(reject::body_mismatch);
-    if (!in_.ok()) return {};
-    return {take_body(bytes), std::move(offsets)};
-  }
-
-  blob take_body(std::uint64_t bytes) {
-    blob part = body_.part(body_taken_, bytes);
-    body_taken_ += bytes;
-    return part;
-  }
-
   static void read_rest(fields& f, task_run& run) {
     if (!f.more()) return;
     auto& in = f.next();
@@ -328,7 +221,7 @@ class message_reader {
     if (!in_.ok()) return run;
     room -= count;
     f.next();
-    run.payloads = read_payloads(count);
+    run.payloads = body_.read(in_, count);
     if constexpr (!of_tasks) {
       const auto code = status_from(f.next().uint(UINT64_MAX));
       if (!code) in_.fail(reject::out_of_range);
@@ -343,8 +236,7 @@ class message_reader {
   Batch read_batch(fields& f) {
     Batch m;
     f.need(2);
-    // Positions in a pack are 32 bits wide.
-    if (body_.size() > max_u32) in_.fail(reject::out_of_range);
+    if (body_.too_long()) in_.fail(reject::out_of_range);
     m.source = read_source(f.next());
     const auto runs = f.next().array();
     if (runs > limits::items) in_.fail(reject::out_of_range);
@@ -446,8 +338,7 @@ class message_reader {
   }
 
   msgpack_reader in_;
-  blob body_;
-  std::size_t body_taken_ = 0;
+  payload_reader body_;
   bool other_version_ = false;
 };
 

@@ -1,98 +1,22 @@
-#include "proto/limits.hpp"
-#include "proto/utf8.hpp"
 #include "proto/wire.hpp"
-#include "proto/wire_names.hpp"
+#include "proto/wire_writer.hpp"
 
-#include <msgpack/pack.hpp>
-
-#include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
-#include <cstring>
-#include <span>
-#include <utility>
 
 namespace weir::proto {
 namespace {
 
 namespace key = wire::key;
 
-/// What msgpack::packer writes into. Bytes are copied to a place that is there already: a
-/// string's own append() costs more than packing a length does.
-class growing_string {
- public:
-  explicit growing_string(std::size_t expected) : bytes_(expected, '\0') {}
-  void write(const char* data, std::size_t size) {
-    if (bytes_.size() - used_ < size) bytes_.resize(2 * bytes_.size() + size);
-    std::memcpy(bytes_.data() + used_, data, size);
-    used_ += size;
-  }
-  [[nodiscard]] std::string take() {
-    bytes_.resize(used_);
-    return std::move(bytes_);
-  }
-
- private:
-  std::string bytes_;
-  std::size_t used_ = 0;
-};
-
 std::string_view tail(std::string_view bytes, std::size_t max) {
   return bytes.size() <= max ? bytes : bytes.substr(bytes.size() - max);
 }
 
-void store_big_endian(std::uint64_t value, char* to) {
-  for (int i = 0; i < 8; ++i) to[i] = static_cast<char>(value >> (56 - 8 * i));
-}
-
 bool known(double seconds) { return std::isfinite(seconds) && seconds > 0; }
 
-/// The payloads of all runs in one blob: copied only if they do not adjoin already.
-template <class Runs>
-blob joined(const Runs& runs) {
-  blob whole;
-  std::size_t bytes = 0;
-  bool adjoin = true;
-  for (const auto& run : runs) {
-    const blob& part = run.payloads.body();
-    if (part.bytes.empty()) continue;
-    bytes += part.size();
-    if (whole.bytes.empty()) {
-      whole = part;
-      continue;
-    }
-    adjoin = adjoin && part.owner == whole.owner &&
-             part.bytes.data() == whole.bytes.data() + whole.size();
-    if (adjoin) whole.bytes = {whole.bytes.data(), bytes};
-  }
-  if (adjoin) return whole;
-  std::string copy;
-  copy.reserve(bytes);
-  for (const auto& run : runs) copy += run.payloads.body().bytes;
-  return blob::from(std::move(copy));
-}
-
-/// A guess of a batch's header: nothing grows if it is right, nothing breaks if it is not.
-template <class Runs>
-std::size_t expected_size(const Runs& runs) {
-  std::size_t bytes = 32;
-  for (const auto& run : runs) {
-    bytes += 32;
-    if (!run.payloads.uniform()) bytes += std::size_t{3} * run.payloads.size();
-  }
-  return bytes;
-}
-
-class message_writer {
+class message_writer : public wire_writer {
  public:
-  explicit message_writer(std::size_t expected = 64) : bytes_(expected), out_(bytes_) {}
-  [[nodiscard]] std::string take() { return bytes_.take(); }
-
-  void begin(wire::kind kind, std::uint32_t fields_after) {
-    out_.pack_array(fields_after + 1);
-    uint(static_cast<std::uint64_t>(kind));
-  }
+  using wire_writer::wire_writer;
 
   void write(const hello& m) {
     begin(wire::kind::hello, 5);
@@ -112,7 +36,7 @@ class message_writer {
   void write(const task_batch& m) {
     begin(wire::kind::task, 2);
     source(m.source);
-    out_.pack_array(static_cast<std::uint32_t>(m.runs.size()));
+    array(m.runs.size());
     for (const auto& run : m.runs) {
       const bool limited = run.time_limit_ms != 0;
       out_.pack_array(limited ? 5 : 4);
@@ -127,7 +51,7 @@ class message_writer {
   void write(const result_batch& m) {
     begin(wire::kind::result, 2);
     source(m.source);
-    out_.pack_array(static_cast<std::uint32_t>(m.runs.size()));
+    array(m.runs.size());
     std::size_t room = limits::details_bytes;
     for (const auto& run : m.runs) {
       const bool detailed = !run.details.empty() && run.details.size() == run.payloads.size();
@@ -148,7 +72,7 @@ class message_writer {
     // A resync cannot be continued in another message. What is left out is sent again.
     const auto sources = std::min(m.holding.size(), limits::sources);
     std::size_t room = limits::ranges;
-    out_.pack_array(static_cast<std::uint32_t>(sources));
+    array(sources);
     for (std::size_t i = 0; i < sources; ++i) {
       const auto& held = m.holding[i];
       const auto fitting = std::min(held.ranges.size(), room);
@@ -208,49 +132,6 @@ class message_writer {
   }
 
  private:
-  void uint(std::uint64_t value) { out_.pack_uint64(value); }
-  /// A figure that its owner may mean as "no limit".
-  void figure(std::uint64_t value) { uint(std::min(value, limits::seq)); }
-  void str(std::string_view value) {
-    out_.pack_str(static_cast<std::uint32_t>(value.size()));
-    out_.pack_str_body(value.data(), static_cast<std::uint32_t>(value.size()));
-  }
-  void text(std::string_view value) {
-    if (value.size() <= limits::text_bytes && valid_utf8_prefix(value) == value.size())
-      str(value);
-    else
-      str(to_utf8(value, limits::text_bytes));
-  }
-  void bin(std::string_view value) {
-    out_.pack_bin(static_cast<std::uint32_t>(value.size()));
-    out_.pack_bin_body(value.data(), static_cast<std::uint32_t>(value.size()));
-  }
-  void entry(std::string_view name, std::string_view value) {
-    str(name);
-    text(value);
-  }
-  void entry(std::string_view name, std::uint64_t value) {
-    str(name);
-    uint(value);
-  }
-  void entry(std::string_view name, double value) {
-    str(name);
-    // Not pack_double(): it makes integers of whole figures, and of those beyond 2^64 anything.
-    std::array<char, 9> float64{'\xCB'};
-    store_big_endian(std::bit_cast<std::uint64_t>(value), float64.data() + 1);
-    bytes_.write(float64.data(), float64.size());
-  }
-  void source(const source_id& id) {
-    bin({reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()});
-  }
-  void ranges(std::span<const seq_range> all) {
-    out_.pack_array(static_cast<std::uint32_t>(2 * all.size()));
-    for (const auto& range : all) {
-      uint(range.first);
-      uint(range.last);
-    }
-  }
-
   void names(const introduction& self) {
     str(wire::roles[static_cast<std::size_t>(self.role)]);
     text(self.name);
@@ -275,13 +156,7 @@ class message_writer {
     uint(run.first);
     uint(run.attempt);
     uint(count);
-    // A slice of one has one length, whatever it was cut from.
-    if (run.payloads.uniform() || count == 1) {
-      uint(count == 0 ? 0 : run.payloads.length(0));
-      return;
-    }
-    out_.pack_array(count);
-    for (std::uint32_t i = 0; i < count; ++i) out_.pack_uint32(run.payloads.length(i));
+    lengths(run.payloads);
   }
 
   /// `room`: what this message's details may still come to.
@@ -300,18 +175,12 @@ class message_writer {
                   with_signal + with_start + with_runtime + !d.retryable);
     if (with_message) entry(key::message, d.message);
     if (with_host) entry(key::host, d.host);
-    if (with_stderr) {
-      str(key::stderr_tail);
-      bin(tail(d.stderr_tail, limits::stderr_bytes));
-    }
+    if (with_stderr) binary(key::stderr_tail, tail(d.stderr_tail, limits::stderr_bytes));
     if (with_exit) entry(key::exit_code, static_cast<std::uint64_t>(d.exit_code));
     if (with_signal) entry(key::signal, static_cast<std::uint64_t>(d.signal));
     if (with_start) entry(key::started, d.started);
     if (with_runtime) entry(key::runtime, d.runtime);
-    if (!d.retryable) {
-      str(key::final_attempt);
-      out_.pack_true();
-    }
+    if (!d.retryable) flag(key::final_attempt);
   }
 
   template <class Message>
@@ -329,9 +198,6 @@ class message_writer {
     uint(m.low);
     ranges(m.done);
   }
-
-  growing_string bytes_;
-  msgpack::packer<growing_string> out_;
 };
 
 template <class Message>
@@ -345,7 +211,7 @@ template <class Batch>
 frames encoded_batch(const Batch& m) {
   message_writer writer(expected_size(m.runs));
   writer.write(m);
-  return {writer.take(), joined(m.runs)};
+  return {writer.take(), joined_payloads(m.runs)};
 }
 
 frames encoded(const task_batch& m) { return encoded_batch(m); }

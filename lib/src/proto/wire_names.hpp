@@ -7,12 +7,13 @@
 
 namespace weir::proto::wire {
 
-/// A header's first element. 5 is kept for PART, an element of a stream.
+/// A header's first element.
 enum class kind : std::uint8_t {
   hello = 1,
   welcome = 2,
   task = 3,
   result = 4,
+  part = 5,
   window = 6,
   cancel = 7,
   release = 8,
@@ -26,6 +27,12 @@ enum class kind : std::uint8_t {
   alive = 16,
   bye = 17,
   error = 18,
+  offer = 19,
+  call = 20,
+  reply = 21,
+  credit = 22,
+  cancel_calls = 23,
+  call_progress = 24,
 };
 
 /// In the order of enum role. A role that is not known reads as the first.
@@ -48,6 +55,36 @@ inline constexpr std::string_view signal = "sig";
 inline constexpr std::string_view started = "at";
 inline constexpr std::string_view runtime = "dur";
 inline constexpr std::string_view final_attempt = "final";
+// In a method of OFFER, and in OFFER itself.
+inline constexpr std::string_view doc = "doc";
+inline constexpr std::string_view signature = "sig";
+inline constexpr std::string_view arguments = "args";
+inline constexpr std::string_view returns = "ret";
+inline constexpr std::string_view streams = "stream";
+inline constexpr std::string_view idempotent = "idem";
+inline constexpr std::string_view concurrency = "par";
+inline constexpr std::string_view deadline = "ttl";
+inline constexpr std::string_view cache = "cache";
+inline constexpr std::string_view direct = "direct";
+// In the options of a run of CALL.
+inline constexpr std::string_view priority = "pr";
+inline constexpr std::string_view no_reply = "nr";
+inline constexpr std::string_view attempt = "at";
+inline constexpr std::string_view stream_window = "sw";
+inline constexpr std::string_view hash_key = "hk";
+inline constexpr std::string_view idempotency_key = "ik";
+inline constexpr std::string_view metadata = "md";
+// In the details of a REPLY; "msg" too.
+inline constexpr std::string_view type = "type";
+inline constexpr std::string_view data = "data";
+inline constexpr std::string_view trace = "trace";
+inline constexpr std::string_view retry = "retry";
+inline constexpr std::string_view never_started = "ns";
+inline constexpr std::string_view parts = "parts";
+// In the figures of a run of REPLY.
+inline constexpr std::string_view queued = "q";
+inline constexpr std::string_view service = "s";
+inline constexpr std::string_view received = "rx";
 }  // namespace key
 
 }  // namespace weir::proto::wire
