@@ -90,6 +90,16 @@ std::vector<option_group> option_groups(const CLI::App& app) {
   return groups;
 }
 
+std::string option_names(const CLI::App& app) {
+  std::string names;
+  for (const auto& group : option_groups(app))
+    for (const auto* option : group.options) {
+      for (const auto& name : option->get_snames()) names += "-" + name + "\n";
+      for (const auto& name : option->get_lnames()) names += "--" + name + "\n";
+    }
+  return names;
+}
+
 std::string help_text(const CLI::App& app, const program& about, std::size_t width) {
   std::string out = "Usage: " + about.name + " " + about.usage + "\n\n";
   out += wrapped(about.description.substr(0, about.description.find("\n\n")), 0, width);

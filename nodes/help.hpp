@@ -28,4 +28,7 @@ struct option_group {
 [[nodiscard]] std::string help_text(const CLI::App& app, const program& about,
                                     std::size_t width = 80);
 
+/// The names of all options, "-j" and "--jobs", a line each: for completion in shells.
+[[nodiscard]] std::string option_names(const CLI::App& app);
+
 }  // namespace weir::nodes

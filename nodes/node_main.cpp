@@ -68,6 +68,9 @@ void declare_common(CLI::App& app, const program& about, common& options) {
   app.add_flag_callback("--man", [&app, &about, leave] { leave(man_page(app, about)); })
       ->configurable(false)
       ->group("");
+  app.add_flag_callback("--list-options", [&app, leave] { leave(option_names(app)); })
+      ->configurable(false)
+      ->group("");
 }
 
 int code_of(exit_code code) { return static_cast<int>(code); }

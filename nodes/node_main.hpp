@@ -36,7 +36,7 @@ struct node_context {
 ///       });
 ///   }
 ///
-/// Common options: -h --help, --version, --man (hidden), -v -q, --name, --config FILE. What the
+/// Common options: -h --help, --version, --man (hidden), --list-options (hidden), -v -q, --name, --config FILE. What the
 /// command line says goes before the configuration file, and that before the environment. A key
 /// of the file that is no option is an error.
 ///

@@ -11,6 +11,12 @@ struct example {
   std::string command;  ///< one or more shell lines
 };
 
+/// What an exit status means.
+struct status_meaning {
+  int code;
+  std::string text;
+};
+
 struct program {
   std::string name;         ///< "weir-sink"
   std::string summary;      ///< for NAME, in lower case: "collect the results of weir tasks"
@@ -18,6 +24,8 @@ struct program {
   std::string description;  ///< paragraphs, an empty line between them
   std::vector<example> examples;      ///< the first one is shown by --help too
   std::vector<std::string> see_also;  ///< "weir-worker(1)"
+  /// Where they are not those of the nodes; those of 64 and above are the same everywhere.
+  std::vector<status_meaning> statuses{};
 };
 
 }  // namespace weir::nodes
