@@ -17,12 +17,21 @@ void require(bool holds, const char* what) {
   std::abort();
 }
 
-std::size_t detail_bytes(const proto::message& m) {
+template <class Runs>
+std::size_t detail_bytes(const Runs& runs) {
   std::size_t bytes = 0;
-  if (const auto* results = std::get_if<proto::result_batch>(&m))
-    for (const auto& run : results->runs)
-      for (const auto& details : run.details) bytes += proto::encoded_size(details);
+  for (const auto& run : runs)
+    for (const auto& details : run.details) bytes += proto::encoded_size(details);
   return bytes;
+}
+
+/// What this message's details come to, or its descriptions.
+std::size_t detail_bytes(const proto::message& m) {
+  if (const auto* results = std::get_if<proto::result_batch>(&m))
+    return detail_bytes(results->runs);
+  if (const auto* replies = std::get_if<proto::reply_batch>(&m))
+    return detail_bytes(replies->runs);
+  return 0;
 }
 
 }  // namespace

@@ -219,21 +219,21 @@ struct error_message {
 
 /// What a worker says of one method that it offers. Everything but the name may be empty.
 struct method_info {
-  std::string name;
-  std::string doc;        ///< help, may have several lines
-  std::string signature;  ///< e.g. "(a: int, b: int) -> int"; for people
+  std::string name{};
+  std::string doc{};        ///< help, may have several lines
+  std::string signature{};  ///< e.g. "(a: int, b: int) -> int"; for people
   /// The types of the arguments and of the result, as docs/protocol.md names them ("int",
   /// "[str]", "any", ...), for callers that check before they send. `arguments_known` false:
   /// anything may be given.
   struct argument {
-    std::string name;
-    std::string type;
+    std::string name{};
+    std::string type{};
     bool optional = false;
     [[nodiscard]] bool operator==(const argument&) const = default;
   };
   bool arguments_known = false;
-  std::vector<argument> arguments;
-  std::string result;       ///< type; empty: not known
+  std::vector<argument> arguments{};
+  std::string result{};     ///< type; empty: not known
   bool streams = false;     ///< answers with elements before its reply
   bool idempotent = false;  ///< running it twice does no harm: may be tried again, or hedged
   std::uint32_t concurrency = 0;  ///< calls at a time in one worker; 0: as many as it has slots
@@ -256,9 +256,9 @@ struct call_options {
   bool no_reply = false;                     ///< notify: nobody waits
   std::uint32_t attempt = 1;
   std::uint32_t stream_window = 0;  ///< elements it takes before the first CREDIT; 0: no stream
-  std::string hash_key;             ///< bin; calls with the same go to the same worker
-  std::string idempotency_key;      ///< bin; calls with the same are run once
-  std::vector<std::pair<std::string, std::string>> metadata;  ///< traceparent among them
+  std::string hash_key{};           ///< bin; calls with the same go to the same worker
+  std::string idempotency_key{};    ///< bin; calls with the same are run once
+  std::vector<std::pair<std::string, std::string>> metadata{};  ///< traceparent among them
   static constexpr std::uint8_t default_priority = 5;
   [[nodiscard]] bool plain() const { return *this == call_options{}; }
   [[nodiscard]] bool operator==(const call_options&) const = default;
@@ -284,11 +284,11 @@ struct call_batch {
 
 /// Why a call failed, and where.
 struct reply_details {
-  std::string message;  ///< one line for people
-  std::string type;     ///< the exception's type, "exit 3", ...
-  std::string data;     ///< bin: what the handler attached, MessagePack
+  std::string message{};  ///< one line for people
+  std::string type{};     ///< the exception's type, "exit 3", ...
+  std::string data{};     ///< bin: what the handler attached, MessagePack
   /// Nodes that it came through, the last first: "gateway-2@host worker-7@host".
-  std::string trace;
+  std::string trace{};
   std::uint32_t retry_ms = 0;  ///< overload: not before
   bool never_started = false;  ///< no handler has seen it: safe to send elsewhere
   std::uint64_t parts = 0;     ///< elements in the stream that ends here
