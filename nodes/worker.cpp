@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <string_view>
 #include <thread>
 
@@ -141,6 +142,8 @@ int run(settings& s, node_context& context) {
                 "--max-output: a result travels as one message of at most 16M");
   s.command.mode = mode_of(s);
   check(s.command);
+  // Whoever started us may ignore it, and with it how commands end.
+  std::signal(SIGCHLD, SIG_DFL);
   start_reaper();
   if (s.plain.on) {
     plain_worker_options node;

@@ -1,3 +1,4 @@
+#include "exec/child.hpp"
 #include "harness.hpp"
 
 #include <weir/error.hpp>
@@ -36,6 +37,33 @@ std::string executable(const temporary_directory& in, const std::string& name,
 }
 
 }  // namespace
+
+TEST_SUITE("signals") {
+  TEST_CASE("the end of a command wakes none of the program's threads by a signal") {
+    // Blocked, it would be kept for this thread if anybody sent it.
+    sigset_t child_ended, before, waiting;
+    sigemptyset(&child_ended);
+    sigaddset(&child_ended, SIGCHLD);
+    ::pthread_sigmask(SIG_BLOCK, &child_ended, &before);
+    CHECK(run_all(command({EXEC_PROBE, "args"}), {"a", "b", "c"}, {}, 2).size() == 3);
+    ::sigpending(&waiting);
+    CHECK(::sigismember(&waiting, SIGCHLD) == 0);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  TEST_CASE("commands are not run where nobody would learn how they end") {
+    const auto before = ::signal(SIGCHLD, SIG_IGN);
+    CHECK_THROWS_WITH_AS(run_one(command({EXEC_PROBE, "args"}), "a"),
+                         doctest::Contains("SIGCHLD is ignored"), weir::error);
+    ::signal(SIGCHLD, before);
+  }
+
+  TEST_CASE("a command whose end somebody else has taken is not taken for a success") {
+    const auto end = weir::exec::judge_exit(weir::exec::unknown_exit);
+    CHECK(end.code == status::unknown);
+    CHECK(end.details.message.find("has waited for it") != std::string::npos);
+  }
+}
 
 TEST_SUITE("payload to arguments") {
   TEST_CASE("no payload is ever split, unquoted or interpreted") {

@@ -42,7 +42,7 @@ int child::end() {
   // Its id, and so its group's, is ours until it has been waited for: hence this order.
   ::kill(-pid_, SIGKILL);
   entry_.clear();
-  int exit_status = 0;
+  int exit_status = unknown_exit;
   while (::waitpid(pid_, &exit_status, 0) < 0 && errno == EINTR) {
   }
   pid_ = -1;

@@ -11,6 +11,9 @@
 
 namespace weir::exec {
 
+/// No status of waitpid(). Somebody else in this program has waited for the process.
+constexpr int unknown_exit = -1;
+
 /// A process that leads a group, and how to end both.
 ///
 /// Ownership  Its end is waited for by end(); destroying it while it runs kills it.
@@ -36,7 +39,8 @@ class child {
   void kill_if_due(proto::time_point now);
   /// When kill_if_due() is due; time_point::max(): not at all.
   [[nodiscard]] proto::time_point kill_due() const { return kill_due_; }
-  /// Kills what is left of the group, and returns the process's status, as from waitpid().
+  /// Kills what is left of the group, and returns the process's status, as from waitpid(), or
+  /// unknown_exit.
   int end();
 
  private:

@@ -1,5 +1,6 @@
 #include "exec/command.hpp"
 
+#include "exec/child.hpp"
 #include "exec/coproc_runner.hpp"
 #include "exec/process_runner.hpp"
 #include "exec/reaper.hpp"
@@ -226,6 +227,13 @@ spawned invocation::start(spawner& by, int in, int out, int err, pid_t* pid_plac
 
 verdict judge_exit(int exit_status) {
   verdict end;
+  if (exit_status == unknown_exit) {
+    end.code = status::unknown;
+    end.details.message =
+        "how it ended is not known: another thread of the worker's program "
+        "has waited for it";
+    return end;
+  }
   if (WIFEXITED(exit_status)) {
     end.details.exit_code = WEXITSTATUS(exit_status);
     if (end.details.exit_code == 0) return end;

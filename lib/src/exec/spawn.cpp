@@ -1,5 +1,7 @@
 #include "exec/spawn.hpp"
 
+#include <weir/error.hpp>
+
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -105,6 +107,22 @@ spawner::spawner()
       continue;
     if (now.words[0] != 0) reset_[n++] = number;
   }
+
+  kernel_sigaction at_end{};
+  ::syscall(SYS_rt_sigaction, static_cast<long>(SIGCHLD), nullptr, &at_end, 8L);
+  const auto by_handler = reinterpret_cast<void (*)(int)>(at_end.words[0]);
+  if (by_handler == SIG_IGN || (at_end.words[1] & SA_NOCLDWAIT) != 0) {
+    ::munmap(stack_, stack_bytes);
+    throw error(exit_code::software,
+                "SIGCHLD is ignored, and with it how commands end: signal(SIGCHLD, SIG_DFL)");
+  }
+  if (by_handler != SIG_DFL) return;
+  // Blocked here, it would not be dropped but wait for a thread that takes it: each child's end
+  // would wake one of the program's other threads, and one that reads a signalfd, for nothing.
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, SIGCHLD);
+  ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
 }
 
 spawner::~spawner() { ::munmap(stack_, stack_bytes); }

@@ -37,8 +37,10 @@ struct spawned {
 /// Linux only (clone with a pidfd, PDEATHSIG). For another system, this and reaper.cpp are what
 /// to replace.
 ///
-/// Threads    One spawner for each thread, which has to have all signals blocked: a handler of
-///            ours that ran in the child would do so in our memory.
+/// Threads    One spawner for each thread, made there. The thread has to have all signals
+///            blocked: a handler of ours that ran in the child would do so in our memory. The
+///            spawner unblocks SIGCHLD if that has no handler.
+/// Errors     Throws weir::error if SIGCHLD is ignored: nobody would learn how a child ended.
 class spawner {
  public:
   spawner();
