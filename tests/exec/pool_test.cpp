@@ -87,6 +87,26 @@ TEST_SUITE("pool") {
     CHECK(l.wait_for([&] { return l.outcomes.size() == payloads.size(); }));
   }
 
+  TEST_CASE("results do not wait for a long task behind them, even one at a time") {
+    valve v;
+    loop l(1, handler([&](claim& tasks, std::uint32_t i) {
+             if (tasks.payload(i) == "wait") {
+               v.arrived.release();
+               REQUIRE(v.open.try_acquire_for(deadline));
+             }
+             std::this_thread::sleep_for(2ms);  // so that a claim is a single task
+             echo(tasks, i);
+           }));
+    l.give(numbered(5));
+    l.finish();
+    l.give({"two", "quick ones", "wait", "behind it"});
+    CHECK(l.wait_for([&] { return l.outcomes.size() == 7; }));
+    v.await_arrival();
+    CHECK(l.outcomes.count(8) == 0);
+    v.open.release();
+    l.finish();
+  }
+
   TEST_CASE("a handler that throws fails its own task and no other") {
     loop l(2, handler([](claim& tasks, std::uint32_t i) {
              if (tasks.payload(i) == "payload 5") throw std::runtime_error("out of cheese");

@@ -56,6 +56,12 @@ std::string what_of(const std::exception_ptr& thrown) {
   }
 }
 
+/// Whether a claim has something that could be taken from it, or a limit to be held to. One
+/// that is a single task in progress has neither.
+bool needs_care(const claim& running) {
+  return running.size() > 1 || running.time_limit() > duration::zero();
+}
+
 finished nothing_but(const work& tasks) {
   finished part;
   part.source = tasks.source;
@@ -142,7 +148,9 @@ void pool::wake_idle(std::uint64_t tasks) {
 
 void pool::take(std::vector<finished>& out) {
   const std::lock_guard held(mutex_);
-  woken_ = false;
+  // A loop that was woken by a message leaves what has just been finished: delivering that
+  // would bring the next message, and so on, each with a result or two.
+  if (!std::exchange(woken_, false)) return;
   if (out.empty()) return out.swap(done_);
   std::move(done_.begin(), done_.end(), std::back_inserter(out));
   done_.clear();
@@ -200,7 +208,8 @@ void pool::run_claim(slot& self, std::unique_lock<std::mutex>& held) {
   self.claimed = self.watched_since = self.since;
   self.watched = 0;
   ++claims_;
-  if (warden_wakes_ > self.since + slow_after + slow_after) warden_work_.notify_one();
+  const duration unwatched = needs_care(current) ? 2 * slow_after : 2 * wake_interval;
+  if (warden_wakes_ > self.since + unwatched) warden_work_.notify_one();
   held.unlock();
 
   std::exception_ptr thrown;
@@ -384,11 +393,15 @@ void pool::watch() {
     const auto now = clock::now();
     // A pool that is used now and then is looked at now and then: waking this thread for each
     // task would cost more than the task. One that is not used lets it sleep.
-    auto next = claims_seen == claims_ ? time_point::max() : now + slow_after;
+    auto next = claims_seen == claims_ ? time_point::max() : now + wake_interval;
     claims_seen = claims_;
     for (slot& s : slots_)
       if (s.current) next = std::min(next, look_after(s, now));
-    wake_loop(held, now);
+    const auto wake_due = last_wake_ + wake_interval;
+    if (now >= wake_due)
+      wake_loop(held, now);
+    else if (!woken_ && !done_.empty())
+      next = std::min(next, wake_due);
     // It lets go of the lock. Meanwhile, we may have been told to stop, and a slot that has
     // claimed something counts on us.
     if (stopping_) break;
@@ -416,6 +429,7 @@ time_point pool::look_after(slot& s, time_point now) {
   } else {
     next = s.claimed + slow_after;
   }
+  if (!needs_care(running) && running.begun() > 0) return time_point::max();
 
   const auto limit = running.time_limit();
   if (limit == duration::zero()) return next;

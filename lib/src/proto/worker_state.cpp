@@ -15,7 +15,7 @@ namespace {
 constexpr duration window_span = std::chrono::milliseconds(100);
 /// What is handed to the slots at a time. Beyond it tasks stay here, where they can be given
 /// back.
-constexpr duration start_span = std::chrono::milliseconds(5);
+constexpr duration start_span = std::chrono::milliseconds(20);
 /// The window grows by at most this factor per measurement: one quick task says little.
 constexpr std::uint64_t growth = 8;
 
