@@ -163,6 +163,7 @@ const std::map<std::string, message>& meanings() {
        call_batch{4, {{5, "tail", 30000, payloads({"\x91\xa3log"}), many_options()}}}},
       {"call-notify",
        call_batch{5, {{6, "log", 5000, payloads({"\x91\xa2hi"}), nobody_waits()}}}},
+      {"call-none", call_batch{7, {}}},
       {"reply", reply_batch{{{1, status::ok, payloads({"\5"}), {}}}}},
       {"reply-runs",
        reply_batch{{{2, status::ok, payloads({"\2", "\4"}), {}, 120, 15, 4'000'000'000},

@@ -1,4 +1,4 @@
-// Calls: see docs/protocol.md, "Messages of calls".
+// Calls: see docs/protocol.md, section 12.
 #include "proto/wire.hpp"
 #include "proto/wire_writer.hpp"
 
