@@ -63,7 +63,16 @@ void caller::touch(session_id id, callee_state& c) {
 
 void caller::joined(session_id callee) {
   const auto [it, fresh] = callees_.try_emplace(callee);
-  if (fresh || it->second.open.empty()) return;
+  if (fresh) {
+    // It may have been given up here and know nothing of that: no number is used twice.
+    if (const auto before = gone_.find(callee); before != gone_.end()) {
+      it->second.next = before->second;
+      gone_.erase(before);
+      std::erase(gone_order_, callee);
+    }
+    return;
+  }
+  if (it->second.open.empty()) return;
   it->second.again = true;
   touch(callee, it->second);
 }
@@ -83,6 +92,14 @@ std::vector<caller::flight> caller::lost(session_id callee) {
     had.push_back(std::move(calls));
   }
   std::erase(dirty_, callee);
+  if (c.next > 1) {
+    gone_.insert_or_assign(callee, c.next);
+    gone_order_.push_back(callee);
+    if (gone_order_.size() > remembered) {
+      gone_.erase(gone_order_.front());
+      gone_order_.pop_front();
+    }
+  }
   callees_.erase(it);
   return had;
 }

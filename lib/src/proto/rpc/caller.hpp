@@ -8,6 +8,7 @@
 #include "proto/time.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -196,6 +197,10 @@ class caller {
   run_map<place> places_;  // of what has been sent, by the owner's numbers
   std::map<std::uint64_t, stream_state> streams_;  // by the owner's numbers, once there is news
   std::vector<session_id> dirty_;                  // those with something to send
+  /// Callees that are remembered after they are lost, for the numbers that are used up.
+  static constexpr std::size_t remembered = 4096;
+  std::map<session_id, std::uint64_t> gone_;
+  std::deque<session_id> gone_order_;  // the longest gone first
   std::uint64_t size_ = 0;
 };
 
