@@ -1,0 +1,216 @@
+#include "proto/rpc/method_queue.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace weir::proto {
+namespace {
+/// A slice keeps its whole frame in memory: below this share it gets memory of its own.
+constexpr std::size_t worth_keeping = 4;
+constexpr std::size_t small_frame = 4096;
+/// What capacity is measured over: long enough to mean something, or many calls.
+constexpr duration quick_measure = std::chrono::milliseconds(100);
+constexpr duration slow_measure = std::chrono::seconds(1);
+constexpr std::uint64_t enough_calls = 16;
+/// References to calls that have gone, beyond those to calls that have not.
+constexpr std::size_t dead_tokens = 1024;
+}  // namespace
+
+waiting_calls waiting_calls::slice(std::uint64_t offset, std::uint64_t n) const {
+  return {arguments.slice(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(n)),
+          deadline, arrived, options};
+}
+
+void waiting_calls::settle() {
+  if (arguments.retained() > small_frame &&
+      arguments.bytes() < arguments.retained() / worth_keeping)
+    arguments = arguments.compacted();
+}
+
+std::uint32_t method_queue::fits(const pack& arguments) const {
+  const std::uint64_t calls = limits_.calls > size() ? limits_.calls - size() : 0;
+  const std::size_t bytes = limits_.bytes > bytes_ ? limits_.bytes - bytes_ : 0;
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(calls, arguments.count_within(bytes)));
+}
+
+void method_queue::push(std::uint64_t first, waiting_calls calls, time_point now, end where) {
+  if (calls.size() == 0) return;
+  if (empty()) {
+    measured_since_ = now;
+    served_ = 0;
+  }
+  const token t{first, first + calls.size() - 1};
+  auto& line = order_[calls.priority()];
+  if (where == end::back)
+    line.push_back(t);
+  else
+    line.push_front(t);
+  ++tokens_;
+  expiries_.push_back({calls.deadline, {t.first, t.last}});
+  std::push_heap(expiries_.begin(), expiries_.end());
+  bytes_ += calls.arguments.bytes();
+  calls_.insert(first, std::move(calls));
+  compact();
+}
+
+run_map<waiting_calls>::map_type::const_iterator method_queue::first_in(token& t) const {
+  const auto& runs = calls_.runs();
+  auto it = runs.upper_bound(t.first);
+  if (it != runs.begin()) {
+    const auto before = std::prev(it);
+    if (before->first + before->second.size() > t.first) return before;
+  }
+  if (it == runs.end() || it->first > t.last) return runs.end();
+  t.first = it->first;
+  return it;
+}
+
+std::optional<method_queue::run> method_queue::pop(std::uint64_t most, time_point now) {
+  if (most == 0) return std::nullopt;
+  for (auto& [priority, line] : order_) {
+    while (!line.empty()) {
+      token& t = line.front();
+      const auto found = first_in(t);
+      if (found == calls_.runs().end()) {
+        line.pop_front();
+        --tokens_;
+        continue;
+      }
+      const std::uint64_t past = found->first + found->second.size();
+      const std::uint64_t last = std::min({t.last, past - 1, t.first + most - 1});
+      std::vector<run> taken;
+      remove({t.first, last}, taken);
+      if (last == t.last) {
+        line.pop_front();
+        --tokens_;
+      } else {
+        t.first = last + 1;
+      }
+      measure(taken.front().second.size(), now);
+      return std::move(taken.front());
+    }
+  }
+  return std::nullopt;
+}
+
+void method_queue::measure(std::uint64_t served, time_point now) {
+  served_ += served;
+  if (empty()) {
+    // What comes next may find other workers.
+    capacity_ = 0;
+    return;
+  }
+  const duration span = now - measured_since_;
+  if (span < quick_measure || (served_ < enough_calls && span < slow_measure)) return;
+  const double rate =
+      static_cast<double>(served_) / std::chrono::duration<double>(span).count();
+  capacity_ = capacity_ == 0 ? rate : (capacity_ + rate) / 2;
+  measured_since_ = now;
+  served_ = 0;
+}
+
+void method_queue::remove(seq_range numbers, std::vector<run>& to) {
+  calls_.extract(numbers, [&](std::uint64_t first, waiting_calls&& calls) {
+    bytes_ -= calls.arguments.bytes();
+    to.emplace_back(first, std::move(calls));
+  });
+}
+
+std::vector<method_queue::run> method_queue::displace(std::uint8_t priority,
+                                                      std::uint64_t calls, std::size_t bytes) {
+  std::vector<run> given_up;
+  for (auto line = order_.rbegin(); line != order_.rend() && line->first < priority; ++line) {
+    while (!line->second.empty()) {
+      const std::uint64_t over_calls =
+          size() + calls > limits_.calls ? size() + calls - limits_.calls : 0;
+      const bool over_bytes = bytes_ + bytes > limits_.bytes;
+      if (over_calls == 0 && !over_bytes) return given_up;
+      token& t = line->second.back();
+      if (first_in(t) == calls_.runs().end()) {
+        line->second.pop_back();
+        --tokens_;
+        continue;
+      }
+      // By bytes the whole of it goes: what one call takes is not known.
+      const std::uint64_t n =
+          over_bytes ? t.last - t.first + 1 : std::min(over_calls, t.last - t.first + 1);
+      remove({t.last - n + 1, t.last}, given_up);
+      if (t.last - t.first + 1 == n) {
+        line->second.pop_back();
+        --tokens_;
+      } else {
+        t.last -= n;
+      }
+    }
+  }
+  return given_up;
+}
+
+std::vector<method_queue::run> method_queue::take(seq_range numbers) {
+  std::vector<run> taken;
+  remove(numbers, taken);
+  return taken;
+}
+
+std::vector<method_queue::run> method_queue::expire(time_point now) {
+  std::vector<run> over;
+  while (!expiries_.empty() && expiries_.front().at <= now) {
+    const seq_range numbers = expiries_.front().numbers;
+    std::pop_heap(expiries_.begin(), expiries_.end());
+    expiries_.pop_back();
+    // The numbers may have been given to others since.
+    std::vector<seq_range> due;
+    calls_.for_overlap(numbers, [&](seq_range part, const waiting_calls& calls) {
+      if (calls.deadline <= now) due.push_back(part);
+    });
+    for (const seq_range& part : due) remove(part, over);
+  }
+  return over;
+}
+
+std::vector<method_queue::run> method_queue::arrived_by(time_point then) {
+  std::vector<seq_range> due;
+  for (const auto& [first, calls] : calls_.runs())
+    if (calls.arrived <= then) due.push_back({first, first + calls.size() - 1});
+  std::vector<run> taken;
+  for (const seq_range& part : due) remove(part, taken);
+  return taken;
+}
+
+time_point method_queue::next_expiry() const {
+  return empty() || expiries_.empty() ? time_point::max() : expiries_.front().at;
+}
+
+time_point method_queue::oldest() const {
+  time_point first = time_point::max();
+  for (const auto& [number, calls] : calls_.runs()) first = std::min(first, calls.arrived);
+  return first;
+}
+
+std::optional<std::uint8_t> method_queue::top_priority() const {
+  for (const auto& [priority, line] : order_) {
+    for (token t : line)
+      if (first_in(t) != calls_.runs().end()) return priority;
+  }
+  return std::nullopt;
+}
+
+void method_queue::compact() {
+  const std::size_t live = calls_.runs().size();
+  if (tokens_ > 2 * live + dead_tokens) {
+    tokens_ = 0;
+    for (auto& [priority, line] : order_) {
+      std::erase_if(line, [this](token& t) { return first_in(t) == calls_.runs().end(); });
+      tokens_ += line.size();
+    }
+  }
+  if (expiries_.size() > 2 * live + dead_tokens) {
+    expiries_.clear();
+    for (const auto& [first, calls] : calls_.runs())
+      expiries_.push_back({calls.deadline, {first, first + calls.size() - 1}});
+    std::make_heap(expiries_.begin(), expiries_.end());
+  }
+}
+
+}  // namespace weir::proto

@@ -1,0 +1,185 @@
+// Calls of one method that wait.
+#include "proto/rpc/method_queue.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+
+using namespace weir::proto;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+constexpr time_point t0{std::chrono::hours(1)};
+constexpr std::uint64_t all = 1'000'000;
+
+waiting_calls calls(std::uint32_t count, std::uint8_t priority = 5,
+                    time_point deadline = t0 + seconds(5), std::uint32_t size = 8) {
+  waiting_calls w;
+  w.arguments = {blob::from(std::string(std::size_t{count} * size, 'x')), count, size};
+  w.deadline = deadline;
+  w.arrived = t0;
+  if (priority != call_options::default_priority) {
+    call_options o;
+    o.priority = priority;
+    w.options = std::make_shared<const call_options>(o);
+  }
+  return w;
+}
+
+std::set<std::uint64_t> numbers(const std::vector<method_queue::run>& runs) {
+  std::set<std::uint64_t> list;
+  for (const auto& [first, run] : runs)
+    for (std::uint64_t i = 0; i < run.size(); ++i) list.insert(first + i);
+  return list;
+}
+}  // namespace
+
+TEST_CASE("calls are served in the order in which they came") {
+  method_queue q({});
+  q.push(100, calls(3), t0);
+  q.push(50, calls(2), t0);
+  CHECK(q.pop(all, t0)->first == 100);
+  const auto second = q.pop(all, t0);
+  CHECK(second->first == 50);
+  CHECK(second->second.size() == 2);
+  CHECK_FALSE(q.pop(all, t0));
+  CHECK(q.bytes() == 0);
+}
+
+TEST_CASE("a higher priority is served first, whenever it came") {
+  method_queue q({});
+  q.push(1, calls(2), t0);
+  q.push(10, calls(2, 0), t0);
+  q.push(20, calls(2, 9), t0);
+  CHECK(*q.top_priority() == 9);
+  CHECK(q.pop(all, t0)->first == 20);
+  CHECK(q.pop(all, t0)->first == 1);
+  CHECK(*q.top_priority() == 0);
+  CHECK(q.pop(all, t0)->first == 10);
+  CHECK_FALSE(q.top_priority());
+}
+
+TEST_CASE("a run is served in parts when the workers have room for parts of it") {
+  method_queue q({});
+  q.push(1, calls(10), t0);
+  CHECK(q.pop(3, t0)->second.size() == 3);
+  const auto next = q.pop(4, t0);
+  CHECK(next->first == 4);
+  CHECK(next->second.size() == 4);
+  CHECK(q.size() == 3);
+  CHECK(q.bytes() == 3 * 8);
+}
+
+TEST_CASE("calls that come back from a dead worker are served first") {
+  method_queue q({});
+  q.push(10, calls(2), t0);
+  q.push(1, calls(2), t0, method_queue::end::front);
+  CHECK(q.pop(all, t0)->first == 1);
+}
+
+TEST_CASE("the queue takes exactly as many calls as it is allowed to") {
+  method_queue q({10, 1000});
+  CHECK(q.fits(calls(10).arguments) == 10);
+  CHECK(q.fits(calls(11).arguments) == 10);
+  q.push(1, calls(10), t0);
+  CHECK(q.fits(calls(1).arguments) == 0);
+}
+
+TEST_CASE("the queue takes exactly as many bytes as it is allowed to") {
+  method_queue q({1000, 80});
+  CHECK(q.fits(calls(10).arguments) == 10);
+  CHECK(q.fits(calls(11).arguments) == 10);
+  q.push(1, calls(9), t0);
+  CHECK(q.fits(calls(3).arguments) == 1);
+}
+
+TEST_CASE("cancelled calls leave the queue and are not served") {
+  method_queue q({});
+  q.push(1, calls(10), t0);
+  CHECK(numbers(q.take({4, 6})) == std::set<std::uint64_t>{4, 5, 6});
+  CHECK(q.take({4, 6}).empty());
+  CHECK(q.pop(all, t0)->second.size() == 3);
+  const auto rest = q.pop(all, t0);
+  CHECK(rest->first == 7);
+  CHECK(rest->second.size() == 4);
+  CHECK(q.empty());
+}
+
+TEST_CASE("calls leave at their deadline and not a moment before") {
+  method_queue q({});
+  q.push(1, calls(2, 5, t0 + seconds(2)), t0);
+  q.push(10, calls(2, 5, t0 + seconds(1)), t0);
+  CHECK(q.next_expiry() == t0 + seconds(1));
+  CHECK(q.expire(t0 + seconds(1) - std::chrono::nanoseconds(1)).empty());
+  CHECK(numbers(q.expire(t0 + seconds(1))) == std::set<std::uint64_t>{10, 11});
+  CHECK(q.next_expiry() == t0 + seconds(2));
+  CHECK(q.size() == 2);
+}
+
+TEST_CASE("a number that is used again does not inherit the deadline of its last use") {
+  method_queue q({});
+  q.push(1, calls(2, 5, t0 + seconds(1)), t0);
+  (void)q.take({1, 2});
+  q.push(1, calls(2, 5, t0 + seconds(9)), t0);
+  CHECK(q.expire(t0 + seconds(2)).empty());
+  CHECK(q.size() == 2);
+}
+
+TEST_CASE("the youngest calls of the lowest priority make way for more urgent ones") {
+  method_queue q({10, 1000});
+  q.push(1, calls(4, 3), t0);
+  q.push(11, calls(4, 3), t0);
+  q.push(21, calls(2, 5), t0);
+  CHECK(q.displace(3, 1, 8).empty());
+  CHECK(numbers(q.displace(5, 3, 24)) == std::set<std::uint64_t>{12, 13, 14});
+  CHECK(q.fits(calls(3).arguments) == 3);
+  CHECK(q.pop(all, t0)->first == 21);
+}
+
+TEST_CASE("how fast the queue is emptied is known once it has been full for a while") {
+  method_queue q({});
+  q.push(1, calls(1000), t0);
+  CHECK(q.capacity() == 0);
+  for (int i = 1; i <= 40; ++i) (void)q.pop(10, t0 + milliseconds(10 * i));
+  CHECK(q.capacity() == doctest::Approx(1000).epsilon(0.05));
+}
+
+TEST_CASE("a queue that was empty says nothing of what its workers can do") {
+  method_queue q({});
+  q.push(1, calls(1), t0);
+  (void)q.pop(all, t0 + seconds(3));
+  q.push(2, calls(1), t0 + seconds(60));
+  CHECK(q.capacity() == 0);
+}
+
+TEST_CASE("one waiting call does not keep the memory of those that came with it") {
+  method_queue q({});
+  q.push(1, calls(100, 5, t0 + seconds(5), 1000), t0);
+  (void)q.take({1, 99});
+  CHECK(q.pop(all, t0)->second.arguments.retained() == 1000);
+}
+
+TEST_CASE("calls that are made and cancelled again and again leave nothing behind") {
+  method_queue q({});
+  q.push(1, calls(1), t0);
+  for (std::uint64_t i = 2; i < 100'000; ++i) {
+    q.push(i, calls(1), t0);
+    (void)q.take({i, i});
+  }
+  CHECK(q.size() == 1);
+  CHECK(q.pop(all, t0)->first == 1);
+  CHECK_FALSE(q.pop(all, t0));
+}
+
+TEST_CASE("those that have waited longest can be given up") {
+  method_queue q({});
+  q.push(1, calls(2), t0);
+  auto later = calls(2);
+  later.arrived = t0 + seconds(1);
+  q.push(10, std::move(later), t0 + seconds(1));
+  CHECK(q.oldest() == t0);
+  CHECK(numbers(q.arrived_by(t0)) == std::set<std::uint64_t>{1, 2});
+  CHECK(q.oldest() == t0 + seconds(1));
+}
