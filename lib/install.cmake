@@ -1,5 +1,5 @@
 # What `cmake --install` puts where. The object libraries are inside libweir; what users still need
-# with a static one is libzmq, through pkg-config, and threads.
+# with a static one are libzmq and SQLite, through pkg-config, and threads.
 install(TARGETS weir EXPORT weirTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
@@ -33,10 +33,10 @@ foreach(dir LIB INCLUDE)
   endif()
 endforeach()
 if(BUILD_SHARED_LIBS)
-  set(weir_pc_needs "Requires.private: libzmq >= 4.3.4")
+  set(weir_pc_needs "Requires.private: libzmq >= 4.3.4, sqlite3 >= 3.37")
 else()
   # There is no libweir.so that would bring them along: always, not only with --static.
-  set(weir_pc_needs "Requires: libzmq >= 4.3.4")
+  set(weir_pc_needs "Requires: libzmq >= 4.3.4, sqlite3 >= 3.37")
   set(weir_pc_more " -pthread")
 endif()
 configure_file(weir.pc.in ${CMAKE_CURRENT_BINARY_DIR}/weir.pc @ONLY)

@@ -17,6 +17,7 @@ enum class exit_code : int {
   software = 70,       ///< a bug in weir
   cannot_create = 73,  ///< an output file cannot be created
   io = 74,             ///< reading or writing failed
+  in_use = 75,         ///< another process uses the file; it may work later
   protocol = 76,       ///< a peer speaks another version, or not weir at all
   permission = 77,     ///< address or file not permitted, or --insecure is missing
   signalled = 128,     ///< 128 + n: ended by signal n before the work was complete

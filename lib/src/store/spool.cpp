@@ -1,0 +1,136 @@
+#include "store/spool.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <csignal>
+#include <iterator>
+#include <utility>
+
+namespace weir::store {
+namespace {
+/// In one transaction: so many that its fsync hardly counts, so few that nobody waits long.
+constexpr std::size_t most_jobs = 4096;
+/// Between two looks at a full disk.
+constexpr std::chrono::seconds no_space_pause{1};
+}  // namespace
+
+spool::spool(const std::string& path, call_table::options o, unix_ms now,
+             std::function<void()> wake)
+    : table_(path, o, now), wake_(std::move(wake)) {
+  opening_.recovered = table_.at_opening();
+  opening_.waiting = table_.waiting();
+  opening_.queued = table_.count(call_state::queued);
+  opening_.dead = table_.count(call_state::dead);
+  writer_ = std::thread([this] { write(); });
+}
+
+spool::~spool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  more_.notify_one();
+  writer_.join();
+}
+
+void spool::give(work what, refusal refused) {
+  bool notify = false;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({std::move(what), std::move(refused)});
+    notify = !writing_;
+  }
+  if (notify) more_.notify_one();
+}
+
+void spool::deliver() {
+  std::vector<completion> done;
+  {
+    const std::lock_guard lock(mutex_);
+    done.swap(done_);
+    if (failure_ && done.empty()) std::rethrow_exception(failure_);
+  }
+  for (const auto& tell : done)
+    if (tell) tell();
+}
+
+bool spool::idle() {
+  const std::lock_guard lock(mutex_);
+  return !writing_ && waiting_.empty() && done_.empty();
+}
+
+std::string spool::trouble() {
+  const std::lock_guard lock(mutex_);
+  return trouble_;
+}
+
+void spool::write() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  std::vector<job> undone;  // for lack of space
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    more_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !undone.empty(); });
+    if (waiting_.empty() && undone.empty()) return;
+    std::vector<job> mine = std::exchange(undone, {});
+    const auto taken = std::min(waiting_.size(), most_jobs);
+    const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(taken);
+    std::move(waiting_.begin(), end, std::back_inserter(mine));
+    waiting_.erase(waiting_.begin(), end);
+    writing_ = true;
+    lock.unlock();
+    std::vector<completion> completions;
+    std::string trouble;
+    std::exception_ptr failure;
+    try {
+      completions = commit(mine);
+      mine.clear();
+    } catch (const no_space& e) {
+      trouble = e.what();
+      refuse(mine, trouble, completions);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    writing_ = false;
+    std::move(completions.begin(), completions.end(), std::back_inserter(done_));
+    trouble_ = trouble;
+    failure_ = failure;
+    undone = std::move(mine);
+    lock.unlock();
+    wake_();
+    lock.lock();
+    if (failure_) return;
+    if (!trouble_.empty()) {
+      if (stopping_) return;
+      writing_ = !undone.empty();  // not idle
+      more_.wait_for(lock, no_space_pause, [&] { return stopping_; });
+    }
+  }
+}
+
+std::vector<spool::completion> spool::commit(std::vector<job>& jobs) {
+  std::vector<completion> completions;
+  completions.reserve(jobs.size());
+  transaction all(table_.file());
+  for (const auto& j : jobs) completions.push_back(j.what(table_));
+  all.commit();
+  return completions;
+}
+
+void spool::refuse(std::vector<job>& jobs, const std::string& why,
+                   std::vector<completion>& completions) {
+  std::vector<job> kept;
+  for (auto& j : jobs) {
+    if (j.refused) {
+      completions.push_back([refused = std::move(j.refused), why] { refused(why); });
+    } else {
+      kept.push_back(std::move(j));
+    }
+  }
+  jobs = std::move(kept);
+}
+
+}  // namespace weir::store

@@ -1,0 +1,89 @@
+// The spool's writer: whatever piled up while it wrote is the next transaction.
+#pragma once
+
+#include "store/call_table.hpp"
+
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace weir::store {
+
+/// One thread in front of one call_table: group commit without a timer.
+///
+///     spool calls("calls.spool", {}, now, [&] { loop.wake(); });
+///     calls.give([call](call_table& t) {
+///       auto stored = t.submit(call, now);
+///       return [stored] { answer(stored.id); };   // on the loop's thread, when it is durable
+///     });
+///     ...
+///     calls.deliver();                            // each round of the loop
+///
+/// Delivery   Work is done in the order given, and completions come in that order. What was
+///            completed is on the disk. Work may be done twice, if the first time was undone:
+///            it changes nothing but the table.
+/// Threads    All members are the loop's; work is called on the writer's thread.
+/// Errors     The constructor throws what call_table's does. deliver() throws if the file
+/// cannot
+///            be used any more. Without space, work that can be refused is refused, and the
+///            rest is tried again every second.
+class spool {
+ public:
+  using completion = std::function<void()>;
+  using work = std::function<completion(call_table&)>;
+  using refusal = std::function<void(const std::string& why)>;
+
+  /// `wake` is called on the writer's thread when there is something to deliver.
+  spool(const std::string& path, call_table::options o, unix_ms now,
+        std::function<void()> wake);
+  /// Finishes what was given, but for what there is no space for.
+  ~spool();
+
+  void give(work what, refusal refused = nullptr);
+  /// Runs the completions of what has been committed.
+  void deliver();
+  /// Nothing is given and not delivered.
+  [[nodiscard]] bool idle();
+  /// Why nothing can be written at the moment; empty if that is not so.
+  [[nodiscard]] std::string trouble();
+
+  /// As it was when it was opened.
+  struct opening {
+    call_table::recovered recovered;
+    std::vector<call_table::waiting_method> waiting;
+    std::uint64_t queued = 0;
+    std::uint64_t dead = 0;
+  };
+  [[nodiscard]] const opening& at_opening() const { return opening_; }
+
+ private:
+  struct job {
+    work what;
+    refusal refused;
+  };
+
+  void write();
+  [[nodiscard]] std::vector<completion> commit(std::vector<job>& jobs);
+  void refuse(std::vector<job>& jobs, const std::string& why,
+              std::vector<completion>& completions);
+
+  call_table table_;
+  opening opening_;
+  const std::function<void()> wake_;
+
+  std::mutex mutex_;  // over everything below
+  std::condition_variable more_;
+  std::vector<job> waiting_;
+  bool writing_ = false;
+  bool stopping_ = false;
+  std::vector<completion> done_;
+  std::string trouble_;
+  std::exception_ptr failure_;
+  std::thread writer_;
+};
+
+}  // namespace weir::store

@@ -1,0 +1,138 @@
+#include "store/spool.hpp"
+
+#include "proto/rpc/call_id.hpp"
+#include "temp_dir.hpp"
+
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <mutex>
+
+using namespace weir;
+using namespace weir::store;
+
+namespace {
+
+constexpr unix_ms noon = 1'800'000'000'000;
+
+submission call(std::uint64_t n) {
+  return {.id = proto::make_call_id(noon, 0, n), .method = "m", .arguments = "\x91\x01"};
+}
+
+/// What the loop does with its transport.
+struct loop {
+  std::mutex mutex;
+  std::condition_variable woken;
+  bool awake = false;
+
+  void wake() {
+    const std::lock_guard lock(mutex);
+    awake = true;
+    woken.notify_one();
+  }
+  void until_idle(spool& s) {
+    while (!s.idle()) {
+      std::unique_lock lock(mutex);
+      woken.wait_for(lock, std::chrono::seconds(30), [&] { return awake; });
+      awake = false;
+      lock.unlock();
+      s.deliver();
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "completions come in the order of the work, when it can be seen by whoever opens the file "
+    "next") {
+  const test::temp_dir dir;
+  std::vector<int> completed;
+  {
+    loop l;
+    spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
+    for (int i = 0; i < 1000; ++i)
+      s.give([&completed, i](call_table& t) {
+        t.submit(call(static_cast<std::uint64_t>(i)), noon);
+        return [&completed, i] { completed.push_back(i); };
+      });
+    l.until_idle(s);
+  }
+  REQUIRE(completed.size() == 1000);
+  for (int i = 0; i < 1000; ++i) CHECK(completed[static_cast<std::size_t>(i)] == i);
+  spool again(dir.file("spool"), {}, noon, [] {});
+  CHECK(again.at_opening().queued == 1000);
+}
+
+TEST_CASE("what is given before the end is still written") {
+  const test::temp_dir dir;
+  {
+    spool s(dir.file("spool"), {}, noon, [] {});
+    s.give([](call_table& t) {
+      t.submit(call(1), noon);
+      return nullptr;
+    });
+  }
+  spool again(dir.file("spool"), {}, noon, [] {});
+  CHECK(again.at_opening().queued == 1);
+}
+
+TEST_CASE(
+    "without space, submissions are refused, and what has to be written is, as soon as there "
+    "is some") {
+  const test::temp_dir dir;
+  loop l;
+  spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
+  const auto limit = [&](const std::string& pages) {
+    bool set = false;
+    s.give([&set, pages](call_table& t) {
+      // The largest size is a property of the connection: as good as a disk of that size.
+      (void)t.file().number("PRAGMA max_page_count=" + pages);
+      return [&set] { set = true; };
+    });
+    l.until_idle(s);
+    REQUIRE(set);
+  };
+  limit("20");
+  std::string refused;
+  bool stored = false;
+  auto large = call(1);
+  large.arguments = std::string(1 << 20, 'x');
+  s.give(
+      [large](call_table& t) {
+        t.submit(large, noon);
+        return nullptr;
+      },
+      [&](const std::string& why) { refused = why; });
+  l.until_idle(s);
+  CHECK(refused.starts_with(dir.file("spool") + ": no space is left"));
+
+  int tries = 0;
+  s.give([&, large](call_table& t) {
+    // Somebody makes room on the disk before the second try.
+    if (++tries == 2) (void)t.file().number("PRAGMA max_page_count=100000");
+    t.submit(large, noon);
+    return [&] { stored = true; };
+  });
+  l.until_idle(s);
+  CHECK(stored);
+  CHECK(tries == 2);
+  CHECK(s.trouble().empty());
+}
+
+TEST_CASE("a file that cannot be used any more ends whoever uses it, with the reason") {
+  const test::temp_dir dir;
+  loop l;
+  spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
+  bool completed = false;
+  s.give([&](call_table&) -> spool::completion {
+    throw error(exit_code::io, "reading or writing spool: Input/output error");
+  });
+  s.give([&](call_table&) { return [&] { completed = true; }; });
+  CHECK_THROWS_AS(
+      {
+        for (;;) l.until_idle(s);
+      },
+      error);
+  CHECK_FALSE(completed);
+}
