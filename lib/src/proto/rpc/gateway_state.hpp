@@ -69,6 +69,14 @@ class gateway_state {
   void place(std::uint64_t tag, std::string method, pack argument, time_point deadline,
              std::shared_ptr<const call_options> options, time_point now);
   void unplace(std::uint64_t tag);  ///< cancel it; the outcome comes all the same
+  /// What a placed call would find, so that the spool places no more than can run: it marks them
+  /// as running, on disk, before.
+  struct openings {
+    std::uint64_t calls = 0;  ///< so many would go to a worker at once, by windows and queue
+    bool idempotent = false;  ///< declared by all workers that offer the method
+    std::uint32_t deadline_ms = 0;  ///< declared; 0: none
+  };
+  [[nodiscard]] openings openings_of(const std::string& method) const;
 
   void tick(time_point now, gateway_outbox& out);
   [[nodiscard]] time_point next_deadline() const;
