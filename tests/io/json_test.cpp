@@ -72,3 +72,12 @@ TEST_CASE("text and bytes are plain, everything else is JSON") {
   CHECK(is_plain(msgpack_text("")));
   CHECK_FALSE(is_plain(msgpack_from_json("7")));
 }
+
+TEST_CASE("a map is taken apart, and its numbers are read") {
+  const auto entries = msgpack_entries(msgpack_from_json(R"({"a": 1.5, "b": "x", "c": true})"));
+  REQUIRE(entries.size() == 3);
+  CHECK(msgpack_number(entries.at("a")) == 1.5);
+  CHECK_FALSE(msgpack_number(entries.at("b")));
+  CHECK(msgpack_number(entries.at("c")) == 1);
+  CHECK_THROWS_AS((void)msgpack_entries(msgpack_from_json("[]")), json_error);
+}

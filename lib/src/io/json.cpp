@@ -74,15 +74,15 @@ std::string dumped(const json& tree, json_layout layout) {
                    json::error_handler_t::replace);
 }
 
+std::string key_of(const msgpack::object& key) {
+  if (key.type == msgpack::type::STR) return {key.via.str.ptr, key.via.str.size};
+  return dumped(tree_of(key), json_layout::compact);
+}
+
 json map_of(const msgpack::object_map& map) {
   json tree = json::object();
-  for (std::uint32_t i = 0; i < map.size; ++i) {
-    const auto& key = map.ptr[i].key;
-    const std::string name = key.type == msgpack::type::STR
-                                 ? std::string(key.via.str.ptr, key.via.str.size)
-                                 : dumped(tree_of(key), json_layout::compact);
-    tree[name] = tree_of(map.ptr[i].val);
-  }
+  for (std::uint32_t i = 0; i < map.size; ++i)
+    tree[key_of(map.ptr[i].key)] = tree_of(map.ptr[i].val);
   return tree;
 }
 
@@ -233,6 +233,33 @@ std::vector<std::string> msgpack_elements(std::string_view value) {
   for (std::uint32_t i = 0; i < handle->via.array.size; ++i)
     elements.push_back(packed([&](packer& out) { out.pack(handle->via.array.ptr[i]); }));
   return elements;
+}
+
+std::map<std::string, std::string> msgpack_entries(std::string_view value) {
+  const auto handle = unpack(value);
+  if (handle->type != msgpack::type::MAP) throw json_error("not a map");
+  const auto& map = handle->via.map;
+  std::map<std::string, std::string> entries;
+  for (std::uint32_t i = 0; i < map.size; ++i)
+    entries[key_of(map.ptr[i].key)] = packed([&](packer& out) { out.pack(map.ptr[i].val); });
+  return entries;
+}
+
+std::optional<double> msgpack_number(std::string_view value) {
+  const auto handle = unpack(value);
+  switch (handle->type) {
+    case msgpack::type::POSITIVE_INTEGER:
+      return static_cast<double>(handle->via.u64);
+    case msgpack::type::NEGATIVE_INTEGER:
+      return static_cast<double>(handle->via.i64);
+    case msgpack::type::FLOAT32:
+    case msgpack::type::FLOAT64:
+      return handle->via.f64;
+    case msgpack::type::BOOLEAN:
+      return handle->via.boolean ? 1 : 0;
+    default:
+      return std::nullopt;
+  }
 }
 
 std::string plain_from_msgpack(std::string_view value) {

@@ -1,6 +1,8 @@
 // MessagePack to JSON and back, for people and for commands.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -41,6 +43,12 @@ enum class json_layout { compact, indented };
 
 /// The elements of a packed array, each packed. Errors: json_error, it is no array.
 [[nodiscard]] std::vector<std::string> msgpack_elements(std::string_view packed);
+
+/// The values of a packed map, each packed, by their keys as text. Errors: json_error, it is no
+/// map.
+[[nodiscard]] std::map<std::string, std::string> msgpack_entries(std::string_view packed);
+/// A packed number or boolean as a number; nothing if it is something else.
+[[nodiscard]] std::optional<double> msgpack_number(std::string_view packed);
 
 /// Text and bytes as they are, everything else as JSON: what a shell wants to see.
 [[nodiscard]] std::string plain_from_msgpack(std::string_view packed);
