@@ -27,7 +27,9 @@ class rpc_error : public std::runtime_error {
     bool never_started = false;
   };
 
-  rpc_error(status code, const std::string& message, more m = {})
+  rpc_error(status code, const std::string& message)
+      : std::runtime_error(message), code_(code) {}
+  rpc_error(status code, const std::string& message, more m)
       : std::runtime_error(message), code_(code), more_(std::move(m)) {}
 
   [[nodiscard]] status code() const noexcept { return code_; }

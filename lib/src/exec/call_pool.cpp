@@ -1,0 +1,447 @@
+#include "exec/call_pool.hpp"
+
+#include "proto/limits.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace weir::exec {
+namespace {
+
+using proto::clock;
+using proto::duration;
+using proto::time_point;
+using namespace std::chrono_literals;
+
+/// A method whose calls take longer is not for the loop's thread. A thread switch and back
+/// costs 10 to 20 us here.
+constexpr duration short_call = 50us;
+/// What the loop does itself at a time, before it looks at its sockets again.
+constexpr duration help_length = 100us;
+/// Answers wait this long for others while the slot that has them has more short calls to do.
+constexpr duration gather_length = 20us;
+/// A stream lets others have its slot after this.
+constexpr duration stream_turn = 1ms;
+/// Reports of progress wake the loop no more often.
+constexpr duration report_interval = 50ms;
+constexpr std::size_t kept_scratch = 256 * 1024;
+
+/// Whether a method is short: calls that were not weigh as much as this many that were, so that
+/// one in 250 makes it a long one. Below that it is rather the processor that was taken away.
+constexpr int doubt = 256;
+constexpr int most_doubts = 1024;
+/// A method has to show that it is short before it is believed.
+constexpr int first_doubts = 16;
+
+std::uint32_t microseconds(duration d) {
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(d).count();
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, UINT32_MAX));
+}
+
+void append_array_header(std::string& to, std::uint64_t count) {
+  to.push_back(static_cast<char>(0xdd));
+  for (int shift = 24; shift >= 0; shift -= 8) to.push_back(static_cast<char>(count >> shift));
+}
+
+}  // namespace
+
+void call_pool::entry::took(duration time) {
+  const auto mean = static_cast<std::int64_t>(mean_ns.load(std::memory_order_relaxed));
+  const auto ns = std::min<std::int64_t>(time.count(), 1'000'000'000);
+  mean_ns.store(static_cast<std::uint32_t>(mean + (ns - mean) / 8), std::memory_order_relaxed);
+  const int had = doubts.load(std::memory_order_relaxed);
+  if (time > short_call)
+    doubts.store(std::min(had + doubt, most_doubts), std::memory_order_relaxed);
+  else if (had > 0 && may_be_short)
+    doubts.store(had - 1, std::memory_order_relaxed);
+}
+
+call_pool::call_pool(unsigned slots, std::vector<method> methods, std::function<void()> wake)
+    : wake_(std::move(wake)) {
+  for (auto& m : methods) {
+    methods_.emplace_back(std::move(m));
+    methods_.back().doubts = first_doubts;
+    if (methods_.back().open) methods_.back().may_be_short = false;
+  }
+  for (unsigned i = 0; i < helpers; ++i) helpers_[i].number = slots + i;
+  threads_.reserve(slots);
+  for (unsigned number = 0; number < slots; ++number)
+    threads_.emplace_back([this, number] { run_slot(number); });
+}
+
+call_pool::~call_pool() { stop(); }
+
+// ---- From the loop
+
+bool call_pool::give(std::vector<proto::start_calls> more, bool may_help) {
+  const auto now = clock::now();
+  const std::lock_guard held(mutex_);
+  bool all_short = may_help && !front();  // what waits has the first turn
+  std::uint64_t calls = 0;
+  std::uint64_t estimate = 0;  // nanoseconds
+  for (auto& m : more) {
+    auto group = std::make_shared<call_group>();
+    group->from = m.from;
+    group->calls = std::move(m.calls);
+    group->method = m.method;
+    group->deadline = m.deadline;
+    group->given = now;
+    if (group->size() == 0) continue;
+    const entry& e = methods_[group->method];
+    all_short = all_short && e.is_short();
+    calls += group->size();
+    estimate += std::uint64_t{e.mean_ns.load(std::memory_order_relaxed)} * group->size();
+    live_.push_back(group);
+    queue_.push_back(std::move(group));
+  }
+  if (live_.size() > look_through_) {
+    std::erase_if(live_, [](const auto& g) { return g->answered == g->size(); });
+    look_through_ = std::max<std::size_t>(64, 2 * live_.size());
+  }
+  const auto worth = static_cast<std::uint64_t>(help_length.count());
+  if (all_short && estimate <= worth) return calls > 0;
+  wake_slots(all_short ? std::min(calls, estimate / (worth / 2)) : calls);
+  return false;
+}
+
+void call_pool::help(unsigned helper) {
+  bench& at = helpers_[helper];
+  auto now = clock::now();
+  const auto until = now + help_length;
+  for (;;) {
+    group_ptr group;
+    {
+      const std::lock_guard held(mutex_);
+      group = front();
+      if (!group) return;
+      if (now >= until || !methods_[group->method].is_short()) return wake_slots(UINT64_MAX);
+    }
+    while (now < until && methods_[group->method].is_short()) {
+      const auto index = group->next.fetch_add(1, std::memory_order_relaxed);
+      if (index >= group->size()) break;
+      now = run_one(group, index, at, now);
+    }
+  }
+}
+
+void call_pool::relieve() {
+  {
+    const std::lock_guard held(mutex_);
+    if (front()) wake_slots(UINT64_MAX);
+  }
+  if (waiting_since() != time_point::max()) wake_loop();
+}
+
+void call_pool::take(call_news& out) {
+  woken_.store(false);
+  box_.take(out);
+}
+
+void call_pool::cancel(const proto::call_key& key) {
+  const std::lock_guard held(mutex_);
+  for (const auto& g : live_)
+    if (g->from == key.from && g->calls.first <= key.call && key.call <= g->calls.last())
+      g->stop(static_cast<std::uint32_t>(key.call - g->calls.first));
+  if (const auto s = streams_.find(key); s != streams_.end()) resume(s->second);
+}
+
+void call_pool::grant(const proto::call_key& key, std::uint64_t until) {
+  const std::lock_guard held(mutex_);
+  const auto s = streams_.find(key);
+  if (s == streams_.end() || s->second->until >= until) return;
+  s->second->until = until;
+  resume(s->second);
+}
+
+void call_pool::resume(const std::shared_ptr<open_stream>& s) {
+  if (!std::exchange(s->parked, false)) return;
+  ready_.push_back(s);
+  ++ready_count_;
+  work_.notify_one();
+}
+
+void call_pool::tick(time_point now) {
+  const std::lock_guard held(mutex_);
+  if (now < stream_deadline_) return;
+  stream_deadline_ = time_point::max();
+  for (const auto& [key, s] : streams_) {
+    if (s->group->deadline <= now)
+      resume(s);
+    else
+      stream_deadline_ = std::min(stream_deadline_, s->group->deadline);
+  }
+}
+
+time_point call_pool::next_deadline() const {
+  const std::lock_guard held(mutex_);
+  return stream_deadline_;
+}
+
+void call_pool::stop_all() {
+  leaving_ = true;
+  const std::lock_guard held(mutex_);
+  for (const auto& g : live_) g->stop_all();
+  for (const auto& [key, s] : streams_) resume(s);
+}
+
+void call_pool::stop() {
+  stop_all();
+  {
+    const std::lock_guard held(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  for (auto& t : threads_)
+    if (t.joinable()) t.join();
+}
+
+void call_pool::wake_slots(std::uint64_t calls) {
+  if (calls >= idle_) return work_.notify_all();
+  for (; calls > 0; --calls) work_.notify_one();
+}
+
+call_pool::group_ptr call_pool::front() {
+  while (!queue_.empty()) {
+    const auto& g = queue_.front();
+    if (g->next.load(std::memory_order_relaxed) < g->size()) return g;
+    queue_.pop_front();
+  }
+  return {};
+}
+
+// ---- To the loop
+
+void call_pool::wake_loop() {
+  if (!woken_.exchange(true)) wake_();
+}
+
+void call_pool::wake_if_due(time_point now, bool more_to_do) {
+  const auto since = waiting_since();
+  if (since == time_point::max() || (more_to_do && now - since < gather_length)) return;
+  wake_loop();
+}
+
+void call_pool::report(const proto::call_key& key, std::uint64_t done, std::uint64_t total,
+                       std::string_view text) {
+  box_.report(key, done, total, text);
+  const auto now = clock::now().time_since_epoch().count();
+  auto last = last_report_wake_.load(std::memory_order_relaxed);
+  if (now - last < duration(report_interval).count()) return;
+  if (last_report_wake_.compare_exchange_strong(last, now)) wake_loop();
+}
+
+// ---- Slots
+
+void call_pool::run_slot(unsigned number) {
+  // Signals are for the program's own threads, and a child is spawned with none pending.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  ::pthread_setname_np(::pthread_self(),
+                       std::string("weir-call-").append(std::to_string(number)).c_str());
+  bench at{number, {}};
+  bool stream_had_turn = false;
+  std::unique_lock held(mutex_);
+  for (;;) {
+    const auto group = front();
+    if (!ready_.empty() && (!group || !std::exchange(stream_had_turn, true))) {
+      const auto s = std::move(ready_.front());
+      ready_.pop_front();
+      --ready_count_;
+      held.unlock();
+      run_stream(s, at);
+      wake_if_due(clock::now(), false);
+      held.lock();
+      continue;
+    }
+    stream_had_turn = false;
+    if (group) {
+      held.unlock();
+      auto now = clock::now();
+      work_on(group, at, now);
+      held.lock();
+      const bool more = front() != nullptr;
+      held.unlock();
+      wake_if_due(now, more);
+      held.lock();
+      continue;
+    }
+    // Streams end before the threads do.
+    if (stopping_ && streams_.empty()) return;
+    ++idle_;
+    work_.wait(held);
+    --idle_;
+  }
+}
+
+void call_pool::work_on(const group_ptr& group, bench& at, time_point& now) {
+  entry& m = methods_[group->method];
+  for (;;) {
+    // Nothing that is done waits behind what may take long.
+    if (!m.is_short()) wake_if_due(now, false);
+    const auto index = group->next.fetch_add(1, std::memory_order_relaxed);
+    if (index >= group->size()) return;
+    now = run_one(group, index, at, now);
+    wake_if_due(now, true);
+    if (ready_count_.load(std::memory_order_relaxed) > 0) return;
+  }
+}
+
+time_point call_pool::run_one(const group_ptr& group, std::uint32_t index, bench& at,
+                              time_point now) {
+  if (group->stopped(index)) {
+    if (leaving_.load(std::memory_order_relaxed))
+      refuse(*group, index, status::unavailable, "the worker is leaving", now);
+    else
+      refuse(*group, index, status::cancelled, "cancelled before it started", now);
+    return now;
+  }
+  if (now >= group->deadline) {
+    refuse(*group, index, status::deadline_exceeded, "expired before it started", now);
+    return now;
+  }
+  entry& m = methods_[group->method];
+  if (m.open) {
+    start_stream(group, index, at, now);
+    return clock::now();
+  }
+  call handle(*group, index, *this, at.number);
+  call_context context(handle);
+  status code = status::ok;
+  std::unique_ptr<proto::reply_details> details;
+  at.scratch.clear();
+  try {
+    m.run(context, handle.arguments(), at.scratch);
+    if (at.scratch.size() > proto::limits::payload_bytes)
+      throw rpc_error(status::resource_exhausted,
+                      "the result has " + std::to_string(at.scratch.size()) +
+                          " bytes, and no message carries more than " +
+                          std::to_string(proto::limits::payload_bytes));
+  } catch (...) {
+    details = std::make_unique<proto::reply_details>();
+    code = describe_exception(*details);
+    at.scratch.clear();
+  }
+  const auto end = clock::now();
+  m.took(end - now);
+  box_.answer(handle.key(), code, at.scratch, std::move(details),
+              {microseconds(now - group->given), microseconds(end - now)}, end);
+  group->answered.fetch_add(1, std::memory_order_relaxed);
+  if (at.scratch.capacity() > kept_scratch) std::string().swap(at.scratch);
+  return end;
+}
+
+void call_pool::refuse(call_group& group, std::uint32_t index, status code, std::string why,
+                       time_point now) {
+  auto details = std::make_unique<proto::reply_details>();
+  details->message = std::move(why);
+  details->never_started = true;
+  std::string nothing;
+  box_.answer(group.key(index), code, nothing, std::move(details),
+              {microseconds(now - group.given), 0}, now);
+  group.answered.fetch_add(1, std::memory_order_relaxed);
+}
+
+// ---- Streams
+
+void call_pool::start_stream(const group_ptr& group, std::uint32_t index, bench& at,
+                             time_point now) {
+  auto s =
+      std::make_shared<open_stream>(group, index, static_cast<report_taker&>(*this), at.number);
+  s->began = now;
+  s->until = s->handle.options().stream_window;
+  std::string result;
+  try {
+    s->elements = methods_[group->method].open(s->context, s->handle.arguments());
+    if (s->until == 0) {  // the caller wants them as one array
+      std::uint64_t count = 0;
+      std::string elements;
+      for (; s->elements->next(elements); ++count) {
+        if (s->handle.why_stop() != stop_reason::none)
+          throw rpc_error(status::cancelled, "cancelled");
+        if (elements.size() > proto::limits::payload_bytes)
+          throw rpc_error(status::resource_exhausted,
+                          "more elements than one message carries: call it as a stream");
+      }
+      append_array_header(result, count);
+      result += elements;
+      return end_stream(s, status::ok, nullptr, result);
+    }
+  } catch (...) {
+    auto details = std::make_unique<proto::reply_details>();
+    const auto code = describe_exception(*details);
+    return end_stream(s, code, std::move(details), result);
+  }
+  {
+    const std::lock_guard held(mutex_);
+    streams_.emplace(s->handle.key(), s);
+    stream_deadline_ = std::min(stream_deadline_, group->deadline);
+  }
+  run_stream(s, at);
+}
+
+void call_pool::run_stream(const std::shared_ptr<open_stream>& s, bench& at) {
+  s->handle.moved_to(at.number);
+  const auto turn_ends = clock::now() + stream_turn;
+  std::string nothing;
+  for (;;) {
+    const auto why = s->handle.why_stop();
+    if (why != stop_reason::none) {
+      auto details = std::make_unique<proto::reply_details>();
+      const bool expired = why == stop_reason::expired;
+      details->message = expired ? "the deadline passed in the stream" : "cancelled";
+      return end_stream(s, expired ? status::deadline_exceeded : status::cancelled,
+                        std::move(details), nothing);
+    }
+    if (s->sent >= s->until) {
+      const std::lock_guard held(mutex_);
+      if (s->sent < s->until || s->handle.why_stop() != stop_reason::none) continue;
+      s->parked = true;
+      return;
+    }
+    at.scratch.clear();
+    try {
+      if (!s->elements->next(at.scratch)) return end_stream(s, status::ok, nullptr, nothing);
+      if (at.scratch.size() > proto::limits::payload_bytes)
+        throw rpc_error(status::resource_exhausted, "an element is larger than a message");
+    } catch (...) {
+      auto details = std::make_unique<proto::reply_details>();
+      const auto code = describe_exception(*details);
+      return end_stream(s, code, std::move(details), nothing);
+    }
+    ++s->sent;
+    const auto now = clock::now();
+    box_.element(s->handle.key(), at.scratch, now);
+    wake_loop();  // what comes while it is on its way goes with it
+    if (now < turn_ends) continue;
+    const std::lock_guard held(mutex_);
+    if (!front() && ready_.empty()) continue;
+    ready_.push_back(s);
+    ++ready_count_;
+    work_.notify_one();
+    return;
+  }
+}
+
+void call_pool::end_stream(const std::shared_ptr<open_stream>& s, status code,
+                           std::unique_ptr<proto::reply_details> details, std::string& result) {
+  const auto key = s->handle.key();
+  s->elements.reset();  // the handler's own code: outside of our locks, and before the answer
+  const auto now = clock::now();
+  if (s->sent > 0) {
+    if (!details) details = std::make_unique<proto::reply_details>();
+    details->parts = s->sent;
+  }
+  if (result.size() > proto::limits::payload_bytes) result.clear();
+  box_.answer(key, code, result, std::move(details),
+              {microseconds(s->began - s->group->given), microseconds(now - s->began)}, now);
+  s->group->answered.fetch_add(1, std::memory_order_relaxed);
+  const std::lock_guard held(mutex_);
+  streams_.erase(key);
+  if (stopping_ && streams_.empty()) work_.notify_all();
+}
+
+}  // namespace weir::exec
