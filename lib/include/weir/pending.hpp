@@ -1,0 +1,338 @@
+// A call that has been started: to be waited for, awaited, given a callback, or cancelled.
+#pragma once
+
+#include <weir/outcome.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <future>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace weir {
+
+template <class R>
+class pending;
+
+namespace detail {
+
+/// What a pending and whoever fulfils it share.
+template <class R>
+class pending_state : public loop_work {
+ public:
+  /// `client`: null if a coroutine fulfils it.
+  explicit pending_state(raw_client* client) : client_(client) {}
+  pending_state(const pending_state&) = delete;
+  pending_state& operator=(const pending_state&) = delete;
+
+  void keep() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  /// Once, behind setting `result`. Takes over one ownership.
+  void fulfil() noexcept {
+    if (progress_.fetch_or(fulfilled, std::memory_order_acq_rel) & continued) {
+      if (client_)
+        client_->post(*this);  // run() releases
+      else
+        run();
+      return;
+    }
+    if (client_)
+      client_->complete(done);
+    else
+      done.complete();
+    release();
+  }
+  /// Once, instead of waiting: on the loop thread. False: it is fulfilled already, nothing will
+  /// be called.
+  template <class F>
+  [[nodiscard]] bool continue_with(F then) {
+    then_ = std::move(then);
+    if (progress_.fetch_or(continued, std::memory_order_acq_rel) & fulfilled) return false;
+    if (client_) client_->attend();
+    return true;
+  }
+  bool wait_until(std::chrono::steady_clock::time_point until) {
+    return client_ ? client_->wait(done, until) : done.wait(until);
+  }
+  [[nodiscard]] bool is_fulfilled() const noexcept {
+    return (progress_.load(std::memory_order_acquire) & fulfilled) != 0;
+  }
+  void attend() noexcept {
+    if (client_) client_->attend();
+  }
+  void cancel() noexcept {
+    if (client_ && handle.count > 0 && !is_fulfilled()) client_->cancel(handle);
+  }
+  [[nodiscard]] typename outcome<R>::value_type take() {
+    if (foreign) std::rethrow_exception(foreign);
+    return std::move(result).value();
+  }
+  [[nodiscard]] outcome<R> take_outcome() noexcept {
+    if (!foreign) return std::move(result);
+    try {
+      std::rethrow_exception(foreign);
+    } catch (const std::exception& e) {
+      return rpc_error(status::unknown, e.what());
+    } catch (...) {
+      return rpc_error(status::unknown, "something that is no std::exception was thrown");
+    }
+  }
+
+  outcome<R> result;
+  std::exception_ptr foreign;  // a coroutine's, when it is no rpc_error
+  call_handle handle;
+  completion done;
+
+ protected:
+  ~pending_state() override = default;
+
+ private:
+  enum : unsigned { fulfilled = 1, continued = 2 };
+
+  void run() noexcept final {
+    // Not in place: it may destroy everything, a resumed coroutine for one.
+    auto then = std::move(then_);
+    if (auto* resumed = std::get_if<std::coroutine_handle<>>(&then))
+      resumed->resume();
+    else if (auto* called = std::get_if<std::unique_ptr<callback>>(&then))
+      (*called)->run(take_outcome());
+    release();
+  }
+
+ public:
+  struct callback {
+    virtual void run(outcome<R> what) = 0;
+    virtual ~callback() = default;
+  };
+
+ private:
+  raw_client* client_;
+  std::atomic<unsigned> owners_{2};  // the pending, and whoever fulfils it
+  std::atomic<unsigned> progress_{0};
+  std::variant<std::monostate, std::coroutine_handle<>, std::unique_ptr<callback>> then_;
+};
+
+template <class R, class F>
+struct callback_of final : pending_state<R>::callback {
+  explicit callback_of(F f) : call(std::move(f)) {}
+  void run(outcome<R> what) override { std::invoke(call, std::move(what)); }
+  F call;
+};
+
+/// One call.
+template <class R>
+class call_state final : public pending_state<R>, public reply_receiver {
+ public:
+  using pending_state<R>::pending_state;
+  void on_reply(std::uint32_t, const reply_view& reply) noexcept override {
+    this->result = outcome<R>::from(reply);
+    this->fulfil();
+  }
+};
+
+/// Many, whose outcomes are wanted together.
+template <class R>
+class batch_state final : public pending_state<std::vector<outcome<R>>>, public reply_receiver {
+ public:
+  batch_state(raw_client* client, std::uint32_t calls)
+      : pending_state<std::vector<outcome<R>>>(client), outcomes_(calls), open_(calls) {}
+  void on_reply(std::uint32_t index, const reply_view& reply) noexcept override {
+    outcomes_[index] = outcome<R>::from(reply);
+    if (--open_ == 0) finish();
+  }
+  void finish() noexcept {
+    this->result = std::move(outcomes_);
+    this->fulfil();
+  }
+
+ private:
+  std::vector<outcome<R>> outcomes_;
+  std::uint32_t open_;
+};
+
+template <class R>
+struct promise_base {
+  pending_state<R>* state = new pending_state_of_coroutine;
+  struct pending_state_of_coroutine final : pending_state<R> {
+    pending_state_of_coroutine() : pending_state<R>(nullptr) {}
+  };
+  std::suspend_never initial_suspend() noexcept { return {}; }
+  std::suspend_never final_suspend() noexcept {
+    std::exchange(state, nullptr)->fulfil();
+    return {};
+  }
+  void unhandled_exception() noexcept {
+    try {
+      throw;
+    } catch (const rpc_error& e) {
+      state->result = e;
+    } catch (...) {
+      state->foreign = std::current_exception();
+    }
+  }
+};
+
+template <class R>
+struct promise : promise_base<R> {
+  pending<R> get_return_object();
+  template <class V = R>
+  void return_value(V&& value) {
+    this->state->result = outcome<R>(R(std::forward<V>(value)));
+  }
+};
+template <>
+struct promise<void> : promise_base<void> {
+  inline pending<void> get_return_object();
+  void return_void() { state->result = outcome<void>(std::monostate{}); }
+};
+
+}  // namespace detail
+
+/// The outcome of a call that has been started, once it is there. Use it once, in one of these
+/// ways:
+///
+///     auto sum = client.start<int>("add", 1, 2);
+///     int n = sum.get();                                             // waits
+///     sum.then([](weir::outcome<int> o) { if (o) show(*o); });       // a callback
+///     int n = co_await std::move(sum);                               // in a coroutine
+///     std::future<int> f = std::move(sum);
+///
+/// Callbacks, and coroutines that had to wait, run on the client's loop thread, one at a time:
+/// they should be short, and must not throw. If the outcome is there already, they run at once
+/// on this thread.
+///
+/// It is a coroutine's return type, too:
+///
+///     weir::pending<int> sum3(weir::client& c, int x, int y, int z) {
+///       co_return co_await c.start<int>("add", co_await c.start<int>("add", x, y), z);
+///     }
+///
+/// Threads    One at a time; cancel() from any.
+/// Ownership  Must not be used beyond the client's end. Destroying it changes nothing for the
+///            call, whose outcome then is dropped.
+template <class R>
+class [[nodiscard]] pending {
+  struct owner {
+    explicit owner(detail::pending_state<R>* s) noexcept : state(s) {}
+    owner(const owner&) = delete;
+    owner& operator=(const owner&) = delete;
+    ~owner() { state->release(); }
+    detail::pending_state<R>* state;
+  };
+
+ public:
+  using promise_type = detail::promise<R>;
+
+  pending(pending&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  pending& operator=(pending&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~pending() {
+    if (state_) state_->release();
+  }
+
+  /// Waits for the result.
+  /// Errors     rpc_error; what a coroutine threw.
+  R get() {
+    state_->wait_until(std::chrono::steady_clock::time_point::max());
+    const owner mine(std::exchange(state_, nullptr));
+    if constexpr (std::is_void_v<R>)
+      (void)mine.state->take();
+    else
+      return mine.state->take();
+  }
+  /// The same with errors as values.
+  [[nodiscard]] outcome<R> get_outcome() {
+    state_->wait_until(std::chrono::steady_clock::time_point::max());
+    const owner mine(std::exchange(state_, nullptr));
+    return mine.state->take_outcome();
+  }
+  void wait() { state_->wait_until(std::chrono::steady_clock::time_point::max()); }
+  /// Whether the outcome is there now.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> limit) {
+    return state_->wait_until(std::chrono::steady_clock::now() +
+                              std::chrono::ceil<std::chrono::steady_clock::duration>(limit));
+  }
+  [[nodiscard]] bool done() const noexcept {
+    if (state_->is_fulfilled()) return true;
+    state_->attend();
+    return false;
+  }
+  /// Asks for the call to be stopped, wherever it is. The outcome comes all the same.
+  void cancel() noexcept { state_->cancel(); }
+
+  /// Calls `callback(outcome<R>)`.
+  template <std::invocable<outcome<R>> F>
+  void then(F callback) {
+    using wrapped = detail::callback_of<R, F>;
+    auto boxed = std::unique_ptr<typename detail::pending_state<R>::callback>(
+        std::make_unique<wrapped>(std::move(callback)));
+    const owner mine(std::exchange(state_, nullptr));
+    auto& called = *boxed;
+    if (!mine.state->continue_with(std::move(boxed))) called.run(mine.state->take_outcome());
+  }
+
+  struct awaiter {
+    detail::pending_state<R>* state;
+    explicit awaiter(detail::pending_state<R>* s) noexcept : state(s) {}
+    awaiter(const awaiter&) = delete;
+    awaiter& operator=(const awaiter&) = delete;
+    ~awaiter() { state->release(); }
+    [[nodiscard]] bool await_ready() const noexcept { return state->is_fulfilled(); }
+    [[nodiscard]] bool await_suspend(std::coroutine_handle<> waiting) noexcept {
+      // Resumed elsewhere, the coroutine may be through before this returns, and this with it.
+      const owner mine(state);
+      mine.state->keep();
+      return mine.state->continue_with(waiting);
+    }
+    R await_resume() {
+      if constexpr (std::is_void_v<R>)
+        (void)state->take();
+      else
+        return state->take();
+    }
+  };
+  awaiter operator co_await() && noexcept { return awaiter(std::exchange(state_, nullptr)); }
+  awaiter operator co_await() & noexcept { return std::move(*this).operator co_await(); }
+
+  operator std::future<R>() && {
+    std::promise<R> promise;
+    auto future = promise.get_future();
+    std::move(*this).then([promise = std::move(promise)](outcome<R> what) mutable {
+      if (!what)
+        promise.set_exception(std::make_exception_ptr(what.error()));
+      else if constexpr (std::is_void_v<R>)
+        promise.set_value();
+      else
+        promise.set_value(std::move(*what));
+    });
+    return future;
+  }
+
+  /// weir's own: takes over one ownership.
+  explicit pending(detail::pending_state<R>* state) noexcept : state_(state) {}
+
+ private:
+  detail::pending_state<R>* state_;
+};
+
+template <class R>
+pending<R> detail::promise<R>::get_return_object() {
+  return pending<R>(this->state);
+}
+inline pending<void> detail::promise<void>::get_return_object() { return pending<void>(state); }
+
+}  // namespace weir
