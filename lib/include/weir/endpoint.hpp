@@ -32,5 +32,6 @@ class endpoint {
 /// unbound port of the ephemeral range can connect to itself (libzmq #4588).
 inline constexpr std::string_view default_tasks_endpoint = "tcp://127.0.0.1:5557";
 inline constexpr std::string_view default_results_endpoint = "tcp://127.0.0.1:5558";
+inline constexpr std::string_view default_rpc_endpoint = "tcp://127.0.0.1:5555";
 
 }  // namespace weir

@@ -62,10 +62,10 @@ class patience {
 
 /// One round of a node's loop: waits, without `held` if there is such a lock, and feeds what
 /// came to the machine.
-template <class Machine, class OnMessage>
-void round(transport& net, Machine& machine, proto::outbox& out,
-           std::vector<transport::event>& events, proto::time_point deadline, bool reading,
-           OnMessage&& on_message, std::unique_lock<std::mutex>* held = nullptr) {
+template <class Machine, class Outbox, class OnMessage>
+void round(transport& net, Machine& machine, Outbox& out, std::vector<transport::event>& events,
+           proto::time_point deadline, bool reading, OnMessage&& on_message,
+           std::unique_lock<std::mutex>* held = nullptr) {
   net.wait(deadline, reading, held);
   events.clear();
   net.receive(events, reading ? round_messages : 0);

@@ -30,7 +30,7 @@ struct submission {
   std::string id{};  ///< proto::make_call_id()
   std::string method{};
   std::string arguments{};  ///< a MessagePack array
-  unix_ms due = 0;        ///< not before
+  unix_ms due = 0;          ///< not before
   std::uint8_t priority = 5;
   std::uint32_t retries = 0;      ///< failures after which it is tried again
   std::uint32_t deadline_ms = 0;  ///< for each attempt
