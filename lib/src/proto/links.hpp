@@ -92,6 +92,7 @@ class links {
   /// Connections that are remembered, with a session or without.
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
   [[nodiscard]] introduction& self() { return options_.self; }
+  [[nodiscard]] const introduction& self() const { return options_.self; }
   [[nodiscard]] duration heartbeat() const { return options_.heartbeat; }
 
  private:

@@ -317,6 +317,14 @@ std::uint64_t callee::open_of(session_id who) const {
   return it == callers_.end() ? 0 : it->second.open.size();
 }
 
+bool callee::busy() const {
+  if (open_ > 0 || !dirty_.empty()) return true;
+  for (const auto& [id, c] : callers_)
+    for (const auto& [call, s] : c.streams)
+      if (!s.answered) return true;
+  return false;
+}
+
 bool callee::is_open(const call_key& key) const {
   const auto it = callers_.find(key.from);
   if (it == callers_.end()) return false;

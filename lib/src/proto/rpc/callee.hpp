@@ -101,6 +101,8 @@ class callee {
 
   /// Taken and not answered.
   [[nodiscard]] std::uint64_t open() const { return open_; }
+  /// Whether anything is not answered, or waits in here to be sent: streams that lack credit.
+  [[nodiscard]] bool busy() const;
   [[nodiscard]] std::uint64_t open_of(session_id who) const;
   [[nodiscard]] bool is_open(const call_key& key) const;
   /// Bytes of answers and elements that are kept.

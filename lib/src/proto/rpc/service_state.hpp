@@ -3,13 +3,16 @@
 
 #include "proto/links.hpp"
 #include "proto/outbox.hpp"
+#include "proto/rpc/call_queue.hpp"
 #include "proto/rpc/callee.hpp"
+#include "proto/rpc/method_stats.hpp"
+#include "proto/run_map.hpp"
 #include "proto/time.hpp"
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace weir::proto {
@@ -19,22 +22,35 @@ struct start_calls {
   session_id from{};
   call_run calls;
   std::uint32_t method = 0;  ///< index into the offered methods
-  time_point deadline;
+  time_point deadline;       ///< the same for all of them: none may be begun after it
 };
 
 struct service_outbox : outbox {
   std::vector<start_calls> calls;
-  std::vector<call_key> cancels;            ///< tell the handler, if it runs
-  std::vector<callee::granted> grants;      ///< streams that may go on
+  std::vector<call_key> cancels;        ///< tell the handler, if it runs
+  std::vector<callee::granted> grants;  ///< streams that may go on, or have to stop
 };
 
 /// Offers methods to gateways and clients, takes their calls within its window, answers.
 ///
 /// It binds, connects, or both. Calls wait in here, by priority, until a slot (and the method's
 /// concurrency limit) is free; expired and cancelled ones are answered without being started.
-/// The built-in methods `weir.ping`, `weir.services` and `weir.stats` are answered in here.
+/// The slots are given what they do in a few milliseconds, so that priorities and cancels count
+/// for the rest.
 ///
-/// Pure: see links. Drive it like worker_state.
+/// The windows of all callers together are about what the slots do in a tenth of a second, as
+/// measured: at least one call per slot, at most `max_window`. They are shared equally by those
+/// who have sent calls lately; the others may begin with one per slot.
+///
+/// The built-in methods `weir.ping`, `weir.services`, `weir.stats` and `weir.drain` are
+/// answered in here.
+///
+/// Delivery   See callee. Each call given to the slots has to be answered with on_replied(),
+/// also
+///            when nobody waits for it any more.
+///
+/// Pure: see links. Call tick() after each round of messages and answers: what has to be sent
+/// is sent there.
 class service_state {
  public:
   struct options {
@@ -46,14 +62,18 @@ class service_state {
   };
   service_state(links::options l, options o, time_point now);
 
-  void link_opened(peer_id peer, time_point now, service_outbox& out);
-  void link_up(peer_id peer, time_point now, service_outbox& out);
-  void link_down(peer_id peer, time_point now);
+  void link_opened(peer_id peer, time_point now, service_outbox& out) {
+    links_.open(peer, now, out);
+  }
+  void link_up(peer_id peer, time_point now, service_outbox& out) { links_.up(peer, now, out); }
+  void link_down(peer_id peer, time_point now) { links_.down(peer, now); }
   void on_message(peer_id from, message m, time_point now, service_outbox& out);
 
-  /// From the slots: consecutive calls of one caller, started in here, are answered.
+  /// From the slots: consecutive calls of one caller, started in here, are answered. Their
+  /// `queued_us` is what they have waited since they were handed out; the rest is added here.
   void on_replied(session_id to, reply_run outcomes, time_point now, service_outbox& out);
-  /// Returns how many more elements the stream may send; negative: it should pause.
+  /// Returns how many more elements the stream may send; negative: it should pause;
+  /// callee::not_wanted: it should stop.
   std::int64_t on_part(const call_key& key, pack elements, time_point now, service_outbox& out);
   void on_progress(const call_key& key, std::uint64_t done, std::uint64_t total,
                    std::string text);
@@ -61,31 +81,101 @@ class service_state {
   void tick(time_point now, service_outbox& out);
   [[nodiscard]] time_point next_deadline() const;
 
-  /// No more calls; what is in hand is finished. done() when it is.
+  /// No more calls; what is in hand is finished. done() when it is. A caller can ask for it,
+  /// too
+  /// (`weir.drain`).
   void drain(time_point now, service_outbox& out);
+  [[nodiscard]] bool draining() const { return callee_.draining(); }
   void say_bye(time_point now, service_outbox& out);
   [[nodiscard]] bool done() const;
-  [[nodiscard]] const std::string& fatal() const;
-  [[nodiscard]] bool has_caller() const;  ///< a gateway or a client has joined
+  [[nodiscard]] const std::string& fatal() const { return fatal_; }
+  [[nodiscard]] bool has_caller() const { return !callers_.empty(); }
 
   struct counts {
     std::uint64_t received = 0;
     std::uint64_t done = 0;
     std::uint64_t failed = 0;
-    std::uint64_t expired = 0;   ///< answered without being started
-    std::uint64_t cancelled = 0;
+    std::uint64_t expired = 0;  ///< of those: answered without being started
+    std::uint64_t cancelled =
+        0;  ///< of those: `cancelled`, whether they had been started or not
     std::uint64_t queued = 0;
     std::uint64_t running = 0;
+    std::uint64_t window = 0;  ///< the sum over all callers
     std::uint64_t gateways = 0;
     std::uint64_t clients = 0;
   };
   [[nodiscard]] counts stats() const;
 
  private:
+  /// Consecutive calls that the slots have.
+  struct running_run {
+    std::uint64_t count = 0;
+    std::uint32_t method = 0;
+    bool streams = false;
+    time_point arrived;
+    time_point given;
+    [[nodiscard]] std::uint64_t size() const { return count; }
+    [[nodiscard]] running_run slice(std::uint64_t, std::uint64_t n) const {
+      return {n, method, streams, arrived, given};
+    }
+    void settle() {}
+  };
+  struct caller_info {
+    introduction info;
+    time_point last_calls;     // when it sent some
+    std::uint64_t window = 0;  // as last decided
+  };
+  struct method_state {
+    method_info info;
+    method_stats stats;
+  };
+
+  void on_events(std::vector<links::event>& events, time_point now, service_outbox& out);
+  void on_joined(const links::event& e, time_point now, service_outbox& out);
+  void on_left(const links::event& e, service_outbox& out);
+  void abandon(session_id who, service_outbox& out);
+  void on_calls(session_id from, call_batch&& batch, time_point now, service_outbox& out);
+  void on_cancel(session_id from, const cancel_calls& which, service_outbox& out);
+  void give(std::uint32_t method, call_queue::waiting calls, time_point now,
+            service_outbox& out);
+  void start(time_point now, service_outbox& out);
+  void expire(time_point now);
+  void refuse(session_id to, std::uint64_t first, std::uint64_t count, status code,
+              const std::string& why);
+  void answer_expired(const call_queue::taken& late);
+  void answer_builtin(callee::taken&& calls, time_point now, service_outbox& out);
+  void account(const running_run& run, reply_run& outcomes, time_point now);
+  void measure(std::uint64_t calls, double seconds, time_point now);
+  [[nodiscard]] std::uint64_t paced(duration span) const;
+  [[nodiscard]] std::uint64_t room() const;
+  void share_windows(time_point now);
+  [[nodiscard]] std::uint64_t busy() const { return running_ - streaming_; }
+  [[nodiscard]] std::string services() const;
+  [[nodiscard]] std::string statistics(time_point now) const;
+
+  options options_;
   links links_;
   callee callee_;
-  options options_;
-  // ... as the implementation needs
+  call_queue queue_;
+  std::vector<method_state> methods_;
+  std::unordered_map<std::string, std::uint32_t> by_name_;
+  offer offer_;
+  std::map<session_id, caller_info> callers_;
+  std::map<session_id, run_map<running_run>> in_slots_;  // of lost callers, too; none is empty
+  std::uint64_t running_ = 0;
+  std::uint64_t streaming_ = 0;  // of them, streams: they may wait without a slot
+  // What calls take, from the last thousand or so: slot time, and how many they were.
+  double measured_seconds_ = 0;
+  double measured_calls_ = 0;
+  time_point measured_since_;
+  std::uint64_t measurements_ = 0;
+  std::uint64_t shared_at_ = 0;  // of measurements_, when windows were last decided
+  time_point shared_;
+  bool share_now_ = false;
+  time_point expired_;  // when the queue was last looked through
+  time_point began_;
+  counts counts_;
+  std::string fatal_;
 };
 
 }  // namespace weir::proto

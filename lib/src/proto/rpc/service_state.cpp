@@ -1,0 +1,423 @@
+#include "proto/rpc/service_state.hpp"
+
+#include "proto/limits.hpp"
+#include "proto/rpc/builtins.hpp"
+#include "proto/rpc/reply_batches.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace weir::proto {
+namespace {
+/// All windows together are this much work: long enough to hide a round trip, short enough that
+/// a call never waits long behind others while another worker is idle.
+constexpr duration window_span = std::chrono::milliseconds(100);
+/// What is handed to the slots at a time. Beyond it calls stay here, where priorities count.
+constexpr duration start_span = std::chrono::milliseconds(5);
+/// A caller's window grows by at most this factor per measurement: one quick call says little.
+constexpr std::uint64_t growth = 8;
+/// A caller that has sent nothing for so long has no share.
+constexpr duration idle_after = std::chrono::seconds(1);
+constexpr duration share_interval = std::chrono::milliseconds(1);
+/// The queue is looked through for expired calls at most so often.
+constexpr duration expiry_interval = std::chrono::milliseconds(2);
+constexpr std::uint64_t least_bytes = 256 * 1024;
+/// Calls that the measurement of pace looks back to, and for how long.
+constexpr double measured_most = 1024;
+constexpr duration measured_span = std::chrono::seconds(1);
+
+std::vector<std::uint32_t> at_a_time(const std::vector<method_info>& methods) {
+  std::vector<std::uint32_t> limits;
+  limits.reserve(methods.size());
+  for (const auto& m : methods) limits.push_back(m.concurrency);
+  return limits;
+}
+
+callee::limits_type limits_of(const service_state::options& o) {
+  callee::limits_type limits;
+  limits.window_calls = std::max<std::uint64_t>(o.max_window, o.slots);
+  limits.window_bytes = o.max_bytes;
+  return limits;
+}
+
+std::uint32_t microseconds(duration d) {
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(d).count();
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, UINT32_MAX));
+}
+
+bool streams(const call_run& calls) {
+  return calls.options && calls.options->stream_window > 0;
+}
+
+std::string name_of(const introduction& who) {
+  std::string name =
+      std::string(to_string(who.role)) + " " + (who.name.empty() ? "?" : who.name);
+  if (!who.host.empty()) name += "@" + who.host;
+  return name;
+}
+}  // namespace
+
+service_state::service_state(links::options l, options o, time_point now)
+    : options_(std::move(o)),
+      links_(std::move(l), now),
+      callee_(limits_of(options_)),
+      queue_(at_a_time(options_.methods)),
+      measured_since_(now),
+      began_(now) {
+  options_.slots = std::max(options_.slots, 1U);
+  links_.self().slots = options_.slots;
+  offer_.methods = std::move(options_.methods);
+  offer_.direct = options_.direct;
+  methods_.resize(offer_.methods.size());
+  for (std::uint32_t i = 0; i < methods_.size(); ++i) {
+    methods_[i].info = offer_.methods[i];
+    by_name_.emplace(offer_.methods[i].name, i);
+  }
+}
+
+void service_state::on_message(peer_id from, message m, time_point now, service_outbox& out) {
+  std::vector<links::event> events;
+  const auto who = links_.receive(from, m, now, out, events);
+  if (!events.empty()) on_events(events, now, out);
+  if (!who) return;
+  if (auto* calls = std::get_if<call_batch>(&m)) {
+    on_calls(*who, std::move(*calls), now, out);
+  } else if (const auto* stop = std::get_if<cancel_calls>(&m)) {
+    on_cancel(*who, *stop, out);
+  } else if (const auto* c = std::get_if<credit>(&m)) {
+    for (const auto& g : callee_.on_credit(*who, *c)) out.grants.push_back(g);
+  } else if (std::holds_alternative<bye>(m)) {
+    if (const introduction* info = links_.info(*who)) out.info(name_of(*info) + " left");
+    abandon(*who, out);
+    links_.drop(*who, now, out);
+  }
+}
+
+// Callers
+
+void service_state::on_events(std::vector<links::event>& events, time_point now,
+                              service_outbox& out) {
+  for (const auto& e : events) {
+    if (e.what == links::change::joined)
+      on_joined(e, now, out);
+    else
+      on_left(e, out);
+  }
+  events.clear();
+}
+
+void service_state::on_joined(const links::event& e, time_point now, service_outbox& out) {
+  if (e.info.role != role::gateway && e.info.role != role::client) return;
+  const auto [it, fresh] = callers_.try_emplace(e.who);
+  it->second.info = e.info;
+  if (fresh && e.info.role == role::gateway) out.info(name_of(e.info) + " joined");
+  links_.send(e.who, offer_, now, out);
+  callee_.joined(e.who);
+  if (!fresh) return;
+  it->second.window = options_.slots;
+  callee_.window(e.who, options_.slots, options_.max_bytes);
+  share_now_ = true;
+}
+
+void service_state::on_left(const links::event& e, service_outbox& out) {
+  if (e.what == links::change::refused) {
+    fatal_ = "refused by the other end: " + e.text;
+    return;
+  }
+  if (!callers_.contains(e.who)) return;
+  if (e.info.role == role::gateway)
+    out.warn(name_of(e.info) +
+             (e.what == links::change::expired ? " has been silent for too long: waiting for it"
+              : e.what == links::change::broken ? " closed its connection: waiting for it"
+                                                : " has restarted"));
+  abandon(e.who, out);
+}
+
+/// Nobody waits for its calls any more.
+void service_state::abandon(session_id who, service_outbox& out) {
+  if (callers_.erase(who) == 0) return;
+  share_now_ = true;
+  (void)callee_.lost(who);
+  for (const auto& q : queue_.remove(who, {1, limits::seq})) {
+    counts_.failed += q.calls.size();
+    counts_.cancelled += q.calls.size();
+  }
+  const auto runs = in_slots_.find(who);
+  if (runs == in_slots_.end()) return;
+  for (const auto& range : runs->second.ranges())
+    for (std::uint64_t n = range.first; n <= range.last; ++n) out.cancels.push_back({who, n});
+}
+
+// Calls
+
+void service_state::on_calls(session_id from, call_batch&& batch, time_point now,
+                             service_outbox& out) {
+  const auto caller = callers_.find(from);
+  if (caller == callers_.end()) return;
+  if (now - caller->second.last_calls >= idle_after) share_now_ = true;
+  caller->second.last_calls = now;
+  for (auto& t : callee_.on_calls(from, std::move(batch), now)) {
+    const std::uint64_t n = t.calls.arguments.size();
+    const auto method = by_name_.find(t.calls.method);
+    if (method == by_name_.end()) {
+      if (t.calls.method.starts_with(builtin_prefix))
+        answer_builtin(std::move(t), now, out);
+      else
+        refuse(from, t.calls.first, n, status::not_found,
+               "this worker offers no method " + t.calls.method);
+      continue;
+    }
+    counts_.received += n;
+    methods_[method->second].stats.calls += n;
+    if (draining()) {
+      counts_.failed += n;
+      methods_[method->second].stats.rejected += n;
+      refuse(from, t.calls.first, n, status::unavailable, "this worker is about to leave");
+      continue;
+    }
+    call_queue::waiting calls{from, std::move(t.calls), t.deadline, now};
+    const bool stream = streams(calls.calls);
+    const std::uint64_t target = paced(start_span);
+    if (queue_.may_pass(method->second) >= n && (stream || busy() + n <= target)) {
+      queue_.passed(method->second, n);
+      give(method->second, std::move(calls), now, out);
+    } else {
+      queue_.push(method->second, std::move(calls));
+    }
+  }
+}
+
+void service_state::give(std::uint32_t method, call_queue::waiting calls, time_point now,
+                         service_outbox& out) {
+  const std::uint64_t n = calls.size();
+  const bool stream = streams(calls.calls);
+  running_ += n;
+  if (stream) streaming_ += n;
+  in_slots_[calls.from].insert(calls.calls.first, {n, method, stream, calls.arrived, now});
+  out.calls.push_back({calls.from, std::move(calls.calls), method, calls.deadline});
+}
+
+void service_state::start(time_point now, service_outbox& out) {
+  if (queue_.empty()) return;
+  const std::uint64_t target = paced(start_span);
+  while (busy() < target) {
+    auto next = queue_.pop(target - busy());
+    if (!next) return;
+    if (next->calls.deadline > now) {
+      give(next->method, std::move(next->calls), now, out);
+    } else {
+      queue_.finished(next->method, next->calls.size());
+      answer_expired(*next);
+    }
+  }
+}
+
+void service_state::expire(time_point now) {
+  if (now < queue_.next_expiry() || now - expired_ < expiry_interval) return;
+  expired_ = now;
+  for (const auto& late : queue_.expire(now)) answer_expired(late);
+}
+
+void service_state::answer_expired(const call_queue::taken& late) {
+  const std::uint64_t n = late.calls.size();
+  method_stats& m = methods_[late.method].stats;
+  m.errors += n;
+  m.expired += n;
+  counts_.failed += n;
+  counts_.expired += n;
+  refuse(late.calls.from, late.calls.calls.first, n, status::deadline_exceeded,
+         "no slot was free before its deadline");
+}
+
+void service_state::on_cancel(session_id from, const cancel_calls& which, service_outbox& out) {
+  const std::vector<call_key> stops = callee_.on_cancel(from, which);
+  if (stops.empty()) return;
+  for (const auto& range : which.calls)
+    for (const auto& q : queue_.remove(from, range)) {
+      const std::uint64_t n = q.calls.size();
+      methods_[q.method].stats.errors += n;
+      counts_.failed += n;
+      counts_.cancelled += n;
+      refuse(from, q.calls.calls.first, n, status::cancelled,
+             which.reason.empty() ? "cancelled" : which.reason);
+    }
+  for (const auto& key : stops)
+    if (callee_.is_open(key)) out.cancels.push_back(key);
+}
+
+void service_state::refuse(session_id to, std::uint64_t first, std::uint64_t count, status code,
+                           const std::string& why) {
+  reply_run run;
+  run.first = first;
+  run.code = code;
+  run.results = pack({}, static_cast<std::uint32_t>(count), 0);
+  reply_details details;
+  details.message = why;
+  details.never_started = true;
+  run.details.assign(count, details);
+  callee_.reply(to, std::move(run));
+}
+
+// Answers
+
+void service_state::on_replied(session_id to, reply_run outcomes, time_point now,
+                               service_outbox&) {
+  const auto runs = in_slots_.find(to);
+  if (runs == in_slots_.end() || outcomes.results.empty()) return;
+  const seq_range whole{outcomes.first, outcomes.last()};
+  std::vector<std::pair<std::uint64_t, running_run>> pieces;
+  runs->second.extract(whole, [&](std::uint64_t first, running_run&& run) {
+    pieces.emplace_back(first, std::move(run));
+  });
+  if (runs->second.empty()) in_slots_.erase(runs);
+  for (const auto& [first, run] : pieces) {
+    running_ -= run.count;
+    if (run.streams) streaming_ -= run.count;
+    queue_.finished(run.method, run.count);
+    if (run.count == whole.size()) {
+      account(run, outcomes, now);
+      callee_.reply(to, std::move(outcomes));
+    } else {
+      reply_run part = part_of_run(outcomes, first - whole.first, run.count);
+      account(run, part, now);
+      callee_.reply(to, std::move(part));
+    }
+  }
+}
+
+void service_state::account(const running_run& run, reply_run& outcomes, time_point now) {
+  const std::uint64_t n = run.count;
+  const std::uint64_t queued =
+      std::uint64_t{outcomes.queued_us} + microseconds(run.given - run.arrived);
+  outcomes.queued_us = static_cast<std::uint32_t>(std::min<std::uint64_t>(queued, UINT32_MAX));
+  outcomes.received_us = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(run.arrived.time_since_epoch())
+          .count());
+  method_stats& m = methods_[run.method].stats;
+  m.answered.add(n, now);
+  (outcomes.code == status::ok ? counts_.done : counts_.failed) += n;
+  if (outcomes.code != status::ok) m.errors += n;
+  if (outcomes.code == status::cancelled) counts_.cancelled += n;
+  std::uint64_t unstarted = 0;
+  for (const auto& d : outcomes.details) unstarted += d.never_started;
+  if (outcomes.code == status::deadline_exceeded) {
+    m.expired += unstarted;
+    counts_.expired += unstarted;
+  }
+  if (unstarted >= n) return;
+  const auto service = std::chrono::microseconds(outcomes.service_us);
+  const auto waited = std::chrono::microseconds(outcomes.queued_us);
+  m.latency.queue.record(waited, n - unstarted);
+  m.latency.service.record(service, n - unstarted);
+  m.latency.total.record(waited + service, n - unstarted);
+  // A stream takes as long as its reader lets it.
+  if (!run.streams)
+    measure(n - unstarted,
+            std::chrono::duration<double>(service).count() * static_cast<double>(n - unstarted),
+            now);
+}
+
+std::int64_t service_state::on_part(const call_key& key, pack elements, time_point,
+                                    service_outbox&) {
+  return callee_.part(key, std::move(elements));
+}
+
+void service_state::on_progress(const call_key& key, std::uint64_t done, std::uint64_t total,
+                                std::string text) {
+  callee_.progress(key, done, total, std::move(text));
+}
+
+// Windows
+
+void service_state::measure(std::uint64_t calls, double seconds, time_point now) {
+  // Microseconds are cut off: what takes none takes half of one.
+  measured_seconds_ += std::max(seconds, static_cast<double>(calls) * 0.5e-6);
+  measured_calls_ += static_cast<double>(calls);
+  ++measurements_;
+  if (measured_calls_ <= measured_most && now - measured_since_ <= measured_span) return;
+  measured_since_ = now;
+  const double left = std::min(0.5, measured_most / 2 / measured_calls_);
+  measured_seconds_ *= left;
+  measured_calls_ *= left;
+}
+
+std::uint64_t service_state::paced(duration span) const {
+  const double slots = options_.slots;
+  if (measured_calls_ == 0) return options_.slots;
+  const double calls =
+      std::chrono::duration<double>(span).count() * slots * measured_calls_ / measured_seconds_;
+  const double most = static_cast<double>(options_.max_window);
+  return static_cast<std::uint64_t>(std::clamp(calls, slots, std::max(slots, most)));
+}
+
+/// How many more calls would be taken now.
+std::uint64_t service_state::room() const {
+  const std::uint64_t window = draining() ? 0 : paced(window_span);
+  return window - std::min(window, queue_.size() + running_);
+}
+
+void service_state::share_windows(time_point now) {
+  if (draining()) return;
+  if (!share_now_ && (shared_at_ == measurements_ || now - shared_ < share_interval)) return;
+  const auto active = [&](session_id id, const caller_info& c) {
+    return now - c.last_calls < idle_after || callee_.open_of(id) > 0;
+  };
+  std::uint64_t sharers = 0;
+  for (const auto& [id, c] : callers_) sharers += active(id, c);
+  sharers = std::max<std::uint64_t>(sharers, 1);
+  const std::uint64_t share = std::max<std::uint64_t>(paced(window_span) / sharers, 1);
+  const std::uint64_t bytes = std::max(options_.max_bytes / sharers, least_bytes);
+  const std::uint64_t step = shared_at_ == measurements_ ? 1 : growth;
+  for (auto& [id, c] : callers_) {
+    const std::uint64_t first = std::min<std::uint64_t>(options_.slots, share);
+    c.window = active(id, c) ? std::min(share, std::max(c.window, first) * step) : first;
+    callee_.window(id, c.window, bytes);
+  }
+  share_now_ = false;
+  shared_at_ = measurements_;
+  shared_ = now;
+}
+
+// The node
+
+void service_state::tick(time_point now, service_outbox& out) {
+  std::vector<links::event> events;
+  links_.tick(now, out, events);
+  if (!events.empty()) on_events(events, now, out);
+  expire(now);
+  start(now, out);
+  share_windows(now);
+  callee_.flush(now, links_, out);
+}
+
+time_point service_state::next_deadline() const {
+  const time_point links = links_.next_deadline();
+  if (queue_.empty()) return links;
+  return std::min(links, std::max(queue_.next_expiry(), expired_ + expiry_interval));
+}
+
+void service_state::drain(time_point now, service_outbox& out) {
+  callee_.drain();
+  callee_.flush(now, links_, out);
+}
+
+bool service_state::done() const {
+  return draining() && running_ == 0 && queue_.empty() && !callee_.busy();
+}
+
+void service_state::say_bye(time_point now, service_outbox& out) {
+  for (const auto& [id, c] : callers_) links_.send(id, bye{bye_reason::leaving}, now, out);
+}
+
+service_state::counts service_state::stats() const {
+  counts c = counts_;
+  c.queued = queue_.size();
+  c.running = running_;
+  for (const auto& [id, caller] : callers_) {
+    c.window += draining() ? 0 : caller.window;
+    (caller.info.role == role::gateway ? c.gateways : c.clients) += 1;
+  }
+  return c;
+}
+
+}  // namespace weir::proto
