@@ -54,12 +54,13 @@ TEST_SUITE("ventilator: dispatch") {
     CHECK(silent(v.out));
   }
 
-  TEST_CASE("a moment's tasks are shared among the workers") {
+  TEST_CASE("a moment's tasks are shared among the workers, in a message to each") {
     ventilator v;
     v.worker_joins(10, 100);
     v.worker_joins(11, 100);
     v.worker_joins(12, 100);
     v.feeds(30);
+    CHECK(v.out.sends.size() == 3);
     std::map<std::uint32_t, std::uint64_t> had;
     for (const auto& o : v.out.sends)
       for (const auto& run : std::get<task_batch>(o.what).runs)

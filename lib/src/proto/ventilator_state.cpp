@@ -692,6 +692,13 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
   for (auto& [id, w] : workers_) w.reachable = links_.reachable(id);
   dispatch_last_chances(now, out);
   dispatch_suspects(now, out);
+  // What is there is shared among those who can take some; none gets it all for being first.
+  // Once for all: shares of what is left would be halves, quarters and so on, a message each.
+  std::uint64_t takers = 0;
+  for (const auto& [id, each] : workers_) takers += each.has_room(0);
+  takers = std::max<std::uint64_t>(takers, 1);
+  const std::uint64_t share =
+      std::max<std::uint64_t>((queued_.size() + takers - 1) / takers, 1);
   while (!queued_.empty()) {
     const auto& head = queued_.runs().begin()->second;
     auto [to, w] = least_loaded(head.payloads.length(0), false, head.last_worker);
@@ -705,11 +712,6 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
       links_.send(to, std::move(batch), now, out);
       return;
     }
-    // What is there is shared among those who can take some; none gets it all for being first.
-    std::uint64_t takers = 0;
-    for (const auto& [id, each] : workers_) takers += each.has_room(0);
-    const std::uint64_t share =
-        (queued_.size() + takers - 1) / std::max<std::uint64_t>(takers, 1);
     const std::uint64_t most =
         std::min({w->window_items - w->items, share, std::uint64_t{batch_items}});
     task_batch batch{options_.source, {}};
