@@ -225,6 +225,12 @@ std::string msgpack_array(const std::vector<std::string>& values) {
   return all;
 }
 
+std::string msgpack_map(const std::vector<std::pair<std::string, std::string>>& entries) {
+  std::string all = packed([&](packer& out) { out.pack_map(size32(entries.size())); });
+  for (const auto& [key, value] : entries) all += msgpack_text(key) + value;
+  return all;
+}
+
 std::vector<std::string> msgpack_elements(std::string_view value) {
   const auto handle = unpack(value);
   if (handle->type != msgpack::type::ARRAY) throw json_error("not an array");

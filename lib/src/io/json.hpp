@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace weir::io {
@@ -40,6 +41,10 @@ enum class json_layout { compact, indented };
 [[nodiscard]] std::string msgpack_bytes(std::string_view bytes);
 /// An array of values that are packed already.
 [[nodiscard]] std::string msgpack_array(const std::vector<std::string>& values);
+
+/// A map of values that are packed already.
+[[nodiscard]] std::string msgpack_map(
+    const std::vector<std::pair<std::string, std::string>>& entries);
 
 /// The elements of a packed array, each packed. Errors: json_error, it is no array.
 [[nodiscard]] std::vector<std::string> msgpack_elements(std::string_view packed);

@@ -1,0 +1,58 @@
+#include "spooled.hpp"
+
+#include "exit_status.hpp"
+#include "io/json.hpp"
+
+#include <weir/error.hpp>
+
+namespace weir::cli {
+namespace {
+constexpr const char* default_gateway = "tcp://127.0.0.1:5555";
+}
+
+spooled_options::spooled_options() { link.endpoint = default_gateway; }
+
+void add_spooled(CLI::App& app, spooled_options& target, ids how) {
+  auto* words = app.add_option("ID", target.words, "As weir submit printed them");
+  if (how == ids::required) words->required();
+  app.add_option("--gateway", target.link.endpoint, "The gateway that keeps them")
+      ->envname("WEIR_GATEWAY")
+      ->type_name("ENDPOINT")
+      ->group("Link");
+  add_patience(app, target.link);
+}
+
+void split(spooled_options& target, ids how) {
+  target.ids = target.words;
+  if (!target.ids.empty() && target.ids.front().find("://") != std::string::npos) {
+    target.link.endpoint = target.ids.front();
+    target.ids.erase(target.ids.begin());
+  }
+  if (target.ids.empty() && how == ids::required)
+    throw error(exit_code::usage, "there is no id (weir submit prints them)");
+  target.link.client.introduce = false;
+}
+
+bool over(const answer& outcome) {
+  const auto state = outcome.text("state");
+  return state != "queued" && state != "running";
+}
+
+int print_outcome(const answer& outcome, result_format how, nodes::node_context& context) {
+  const auto state = outcome.text("state");
+  if (state == "done") {
+    // The result is bytes that hold a packed value.
+    print(shown(outcome.text("result"), how));
+    return 0;
+  }
+  const auto code = status_from(static_cast<std::uint64_t>(outcome.number("code")));
+  rpc_error::more more;
+  more.type = outcome.text("type");
+  context.say.error(
+      outcome.text("id") + " is " + state + ": " +
+      failure_text(code.value_or(status::unknown), outcome.text("msg"), more) + ", after " +
+      std::to_string(static_cast<std::uint64_t>(outcome.number("attempts"))) + " attempts");
+  return exit_status(code.value_or(status::unknown));
+}
+
+}  // namespace weir::cli
