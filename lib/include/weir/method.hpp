@@ -57,6 +57,7 @@ class call_context {
   void progress(std::uint64_t done, std::uint64_t total, std::string_view text = {});
 
  private:
+  friend class exec::call;
   exec::call* call_;
 };
 
@@ -90,10 +91,14 @@ struct method_description {
   };
   std::optional<std::vector<argument>> arguments{};
   std::string result{};  ///< type; of a stream, its elements'
+  bool streams = false;
   /// Calls may be run on the thread that receives them, while they have been short lately. For
   /// methods that are never short, or need a thread of their own kind, say false.
   bool may_be_short = true;
 };
+
+/// "(a: int, b: int) -> int", from `arguments` and `result`; a stream ends with "-> int...".
+[[nodiscard]] std::string signature_text(const method_description& what);
 
 /// A method on MessagePack: takes the arguments as one array, and appends the result, one
 /// value, to `result`. What it throws is the call's outcome.

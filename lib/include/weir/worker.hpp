@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weir/command.hpp>
+#include <weir/method.hpp>
 #include <weir/node.hpp>
 #include <weir/task.hpp>
 
@@ -66,6 +67,9 @@ struct worker_options : node_options {
   bool serve = false;
   /// The most tasks in hand, results apart; the window sizes itself below this.
   std::uint64_t max_window = 16'384;
+  /// Methods: endpoints at which clients that a gateway introduces reach this worker. Bound too
+  /// if `bind` is empty; otherwise they are what others call those in `bind`.
+  std::vector<std::string> direct{};
 };
 
 struct worker_stats {
@@ -79,6 +83,8 @@ struct worker_stats {
   std::uint64_t window = 0;
   std::uint64_t ventilators = 0;
   std::uint64_t rejected = 0;  ///< messages that could not be read
+  std::uint64_t gateways = 0;
+  std::uint64_t clients = 0;  ///< that call directly
 };
 
 /// What a handler may look like: task in; bytes (string, string_view) or nothing out.
@@ -87,14 +93,20 @@ concept task_handler = std::invocable<F&, task&> &&
     (std::is_void_v<std::invoke_result_t<F&, task&>> ||
      std::convertible_to<std::invoke_result_t<F&, task&>, std::string_view>);
 
-/// Takes tasks from ventilators, runs a handler on each, and delivers what it returns.
+/// Takes tasks from ventilators, runs a handler on each, and delivers what it returns. Or
+/// offers methods to gateways, to which it connects, and to clients, for which it binds.
 ///
 ///     weir::worker w{{{.connect = {"tcp://127.0.0.1:5557"}}, 4},
 ///                    [](weir::task& t) { return thumbnail(t.payload()); }};
 ///     w.run();  // returns when the ventilators are finished
 ///
+///     weir::worker m{{{.connect = {"tcp://127.0.0.1:5555"}}}};
+///     m.expose("add", [](int a, int b) { return a + b; });  // #include <weir/expose.hpp>
+///     m.run();  // returns after stop()
+///
 /// Delivery   Handlers may see a task twice (t.attempt() counts): after a death, or when an
-///            acknowledgement is late. Its outcome is written once.
+///            acknowledgement is late. Its outcome is written once. A call is run once, unless
+///            its caller or gateway sends it again; they do so only where that is safe.
 /// Threads    Construct, run and destroy on one thread. stop() and stats() may be called from
 /// any.
 ///            The handler is called on `slots` threads at a time and must bear that. A handler
@@ -110,9 +122,27 @@ class worker {
       : worker(std::move(options), runner_of(std::move(handler))) {}
   /// Runs a command for each task; see command.hpp.
   worker(worker_options options, command_options command);
+  /// Offers methods, see expose().
+  explicit worker(worker_options options);
   ~worker();
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
+
+  /// Offers a function under this name; weir/expose.hpp has the definition, and says what a
+  /// function may look like. Before run(), on a worker without a task handler.
+  ///
+  /// It is called on up to `slots` threads at a time, or on the thread of run() or one beside
+  /// it while it has been quick lately (less than 50 us); it may call methods itself. What it
+  /// throws is the call's outcome: an rpc_error as it is, anything else as `unknown` with its
+  /// type. Errors     weir::error `usage`: a name that is taken, empty, too long, or weir's own
+  ///            ("weir.").
+  template <class F>
+  worker& expose(std::string name, F handler, method_options options = {});
+  /// The same with a command, see weir/method.hpp.
+  worker& expose(std::string name, command_method command, method_options options = {});
+  /// The same beneath the types.
+  worker& offer(method_description what, raw_method handler);
+  worker& offer(method_description what, raw_stream_method handler);
 
   /// Blocks until the ventilators are finished, or stop().
   void run();
@@ -153,7 +183,10 @@ class worker {
     }
   }
 
-  struct impl;
+  struct impl;  // one of the two:
+  struct task_worker;
+  struct service;
+  service& methods();
   std::unique_ptr<impl> impl_;
 };
 

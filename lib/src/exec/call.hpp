@@ -6,6 +6,8 @@
 #include "proto/rpc/callee.hpp"
 #include "proto/time.hpp"
 
+#include <weir/method.hpp>
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -70,6 +72,7 @@ class call {
   call(const call&) = delete;
   call& operator=(const call&) = delete;
 
+  [[nodiscard]] static call& of(call_context& shown) { return *shown.call_; }
   [[nodiscard]] const std::string& method() const { return group_.calls.method; }
   [[nodiscard]] std::string_view arguments() const { return group_.calls.arguments[index_]; }
   [[nodiscard]] proto::call_key key() const { return group_.key(index_); }

@@ -128,11 +128,8 @@ void call_pool::help(unsigned helper) {
 }
 
 void call_pool::relieve() {
-  {
-    const std::lock_guard held(mutex_);
-    if (front()) wake_slots(UINT64_MAX);
-  }
-  if (waiting_since() != time_point::max()) wake_loop();
+  const std::lock_guard held(mutex_);
+  if (front()) wake_slots(UINT64_MAX);
 }
 
 void call_pool::take(call_news& out) {

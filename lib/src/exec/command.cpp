@@ -164,6 +164,14 @@ invocation::invocation(std::shared_ptr<const prepared_command> command)
   envp_.push_back(nullptr);
 }
 
+void invocation::set_arguments(std::vector<std::string> arguments) {
+  templates_.clear();
+  own_arguments_ = std::move(arguments);
+  argv_.resize(2);
+  for (const auto& a : own_arguments_) argv_.push_back(mutable_c_str(a));
+  argv_.push_back(nullptr);
+}
+
 std::string_view invocation::fill(std::string_view payload, const task_id& id,
                                   std::uint32_t attempt) {
   if (!templates_.empty() && payload.find('\0') != std::string_view::npos)

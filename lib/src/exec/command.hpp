@@ -38,6 +38,8 @@ class invocation {
  public:
   explicit invocation(std::shared_ptr<const prepared_command> command);
 
+  /// Replaces the command's arguments, as they are: none is a placeholder.
+  void set_arguments(std::vector<std::string> arguments);
   /// Prepares for this task. Says why its payload cannot be an argument; empty: it can.
   [[nodiscard]] std::string_view fill(std::string_view payload, const task_id& id,
                                       std::uint32_t attempt);
@@ -56,6 +58,7 @@ class invocation {
   std::string path_;
   std::vector<templated> templates_;
   std::vector<char*> argv_;  // [0] is spare, for "sh" before a script without "#!"
+  std::vector<std::string> own_arguments_;  // in argv_, since set_arguments()
   bool through_shell_ = false;
   std::string id_, seq_, attempt_;
   std::vector<char*> envp_;

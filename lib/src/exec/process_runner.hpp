@@ -8,6 +8,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace weir::exec {
 
@@ -16,6 +18,10 @@ class process_runner : public runner {
  public:
   explicit process_runner(std::shared_ptr<const prepared_command> command);
   void run(claim& tasks) override;
+  /// For the tasks from now on, see invocation.
+  void set_arguments(std::vector<std::string> arguments) {
+    invocation_.set_arguments(std::move(arguments));
+  }
 
  private:
   /// What we hold of the process that runs.

@@ -2,6 +2,7 @@
 #include "exec/pool.hpp"
 #include "net/function_runner.hpp"
 #include "net/node_loop.hpp"
+#include "net/worker_impl.hpp"
 #include "proto/worker_state.hpp"
 
 #include <weir/error.hpp>
@@ -59,12 +60,12 @@ proto::worker_state::options machine_options(const worker_options& options) {
 }
 }  // namespace
 
-struct worker::impl {
+struct worker::task_worker final : worker::impl {
   worker_options options;
   net::transport net;
   proto::worker_state machine;
   proto::outbox out;
-  std::vector<std::string> endpoints;
+  std::vector<std::string> bound;
   std::vector<net::transport::event> events;
   std::vector<exec::finished> finished;
   std::vector<proto::progress> reports;
@@ -77,30 +78,41 @@ struct worker::impl {
   std::exception_ptr slot_failure;
   std::thread::id loop_thread;  // set before the pool is given anything
   mutable std::mutex stats_mutex;
-  worker_stats stats;
+  worker_stats figures;
   exec::pool pool;  // last: its threads use what is above
 
-  impl(worker_options o, exec::runner_factory factory)
+  task_worker(worker_options o, exec::runner_factory factory)
       : options((net::check(o, "worker"), std::move(o))),
         machine(net::introduce(proto::role::worker, options,
                                {proto::role::ventilator, proto::role::sink}),
                 machine_options(options), proto::clock::now()),
         pool(net::slots_of(options.slots), std::move(factory), [this] { on_slot_done(); }) {
     for (const auto& e : options.bind)
-      endpoints.push_back(net.bind(endpoint::parse(e), options.insecure));
+      bound.push_back(net.bind(endpoint::parse(e), options.insecure));
     for (const auto& e : options.connect)
       machine.link_opened(net.connect(endpoint::parse(e), options.insecure),
                           proto::clock::now(), out);
   }
 
-  void run();
+  void run() override;
+  void stop() noexcept override {
+    ++stops;
+    net.wake();
+  }
+  [[nodiscard]] const std::vector<std::string>& endpoints() const noexcept override {
+    return bound;
+  }
+  [[nodiscard]] worker_stats stats() const override {
+    const std::lock_guard lock(stats_mutex);
+    return figures;
+  }
   void on_slot_done();
   void settle(proto::time_point now);
   void collect(proto::time_point now);
   void publish();
 };
 
-void worker::impl::on_slot_done() {
+void worker::task_worker::on_slot_done() {
   // Cancelling what waits in the pool calls this from within settle(): one round at a time.
   thread_local bool inside = false;
   if (inside || std::this_thread::get_id() == loop_thread) return net.wake();
@@ -123,7 +135,7 @@ void worker::impl::on_slot_done() {
   inside = false;
 }
 
-void worker::impl::collect(proto::time_point now) {
+void worker::task_worker::collect(proto::time_point now) {
   finished.clear();
   pool.take(finished);
   for (auto& f : finished)
@@ -137,7 +149,7 @@ void worker::impl::collect(proto::time_point now) {
   for (auto& report : reports) machine.on_progress(std::move(report), now, out);
 }
 
-void worker::impl::settle(proto::time_point now) {
+void worker::task_worker::settle(proto::time_point now) {
   while (stops_seen < stops) {
     if (++stops_seen == 1)
       machine.drain();
@@ -162,7 +174,7 @@ void worker::impl::settle(proto::time_point now) {
   net::carry_out(out, net, options);
 }
 
-void worker::impl::run() {
+void worker::task_worker::run() {
   net::patience for_ventilator(options.connect_timeout);
   net::patience for_sink(options.connect_timeout);
   proto::time_point leave_by{};
@@ -171,7 +183,8 @@ void worker::impl::run() {
   for (;;) {
     auto deadline =
         std::min({machine.next_deadline(), for_ventilator.deadline(), for_sink.deadline()});
-    if (stats.running > 0) deadline = std::min(deadline, proto::clock::now() + report_interval);
+    if (figures.running > 0)
+      deadline = std::min(deadline, proto::clock::now() + report_interval);
     net::round(
         net, machine, out, events, deadline, true,
         [&](proto::peer_id peer, proto::message m, proto::time_point now) {
@@ -198,7 +211,7 @@ void worker::impl::run() {
     for_ventilator.check(
         !machine.has_ventilator(), now,
         "no ventilator at " +
-            (options.connect.empty() ? endpoints.front() : options.connect.front()));
+            (options.connect.empty() ? bound.front() : options.connect.front()));
     for_sink.check(machine.lacks_sink(), now, "no sink where results should go");
   }
   pool.stop();
@@ -209,36 +222,32 @@ void worker::impl::run() {
   publish();
 }
 
-void worker::impl::publish() {
+void worker::task_worker::publish() {
   const auto c = machine.stats();
   const std::lock_guard lock(stats_mutex);
-  stats = {c.received, c.done, c.failed, c.released,    c.queued,
-           c.running,  c.held, c.window, c.ventilators, net.stats().rejected};
+  figures = {c.received, c.done,   c.failed,      c.released,           c.queued, c.running,
+             c.held,     c.window, c.ventilators, net.stats().rejected, 0,        0};
 }
 
 worker::worker(worker_options options, runner each)
-    : impl_(std::make_unique<impl>(std::move(options), [each](unsigned) {
+    : impl_(std::make_unique<task_worker>(std::move(options), [each](unsigned) {
         return std::make_unique<net::function_runner>(each);
       })) {}
 
 worker::worker(worker_options options, command_options command)
-    : impl_(std::make_unique<impl>(std::move(options),
-                                   exec::command_runner_factory(std::move(command)))) {}
+    : impl_(std::make_unique<task_worker>(std::move(options),
+                                          exec::command_runner_factory(std::move(command)))) {}
 
 worker::~worker() = default;
 
 void worker::run() { impl_->run(); }
 
-void worker::stop() noexcept {
-  ++impl_->stops;
-  impl_->net.wake();
+void worker::stop() noexcept { impl_->stop(); }
+
+const std::vector<std::string>& worker::endpoints() const noexcept {
+  return impl_->endpoints();
 }
 
-const std::vector<std::string>& worker::endpoints() const noexcept { return impl_->endpoints; }
-
-worker_stats worker::stats() const {
-  const std::lock_guard lock(impl_->stats_mutex);
-  return impl_->stats;
-}
+worker_stats worker::stats() const { return impl_->stats(); }
 
 }  // namespace weir
