@@ -5,6 +5,7 @@
 #include "proto/rpc/reply_batches.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace weir::proto {
@@ -54,6 +55,14 @@ std::string name_of(const introduction& who) {
       std::string(to_string(who.role)) + " " + (who.name.empty() ? "?" : who.name);
   if (!who.host.empty()) name += "@" + who.host;
   return name;
+}
+
+/// A failure's way back begins here.
+void sign(reply_run& run, const introduction& self) {
+  if (run.code == status::ok) return;
+  const std::string me = self.host.empty() ? self.name : self.name + "@" + self.host;
+  run.details.resize(run.results.size());
+  for (auto& d : run.details) d.trace = d.trace.empty() ? me : me + " " + d.trace;
 }
 }  // namespace
 
@@ -255,6 +264,7 @@ void service_state::refuse(session_id to, std::uint64_t first, std::uint64_t cou
   details.message = why;
   details.never_started = true;
   run.details.assign(count, details);
+  sign(run, links_.self());
   callee_.reply(to, std::move(run));
 }
 
@@ -264,6 +274,7 @@ void service_state::on_replied(session_id to, reply_run outcomes, time_point now
                                service_outbox&) {
   const auto runs = in_slots_.find(to);
   if (runs == in_slots_.end() || outcomes.results.empty()) return;
+  sign(outcomes, links_.self());
   const seq_range whole{outcomes.first, outcomes.last()};
   std::vector<std::pair<std::uint64_t, running_run>> pieces;
   runs->second.extract(whole, [&](std::uint64_t first, running_run&& run) {
@@ -347,7 +358,8 @@ std::uint64_t service_state::paced(duration span) const {
   const double calls =
       std::chrono::duration<double>(span).count() * slots * measured_calls_ / measured_seconds_;
   const double most = static_cast<double>(options_.max_window);
-  return static_cast<std::uint64_t>(std::clamp(calls, slots, std::max(slots, most)));
+  return static_cast<std::uint64_t>(
+      std::round(std::clamp(calls, slots, std::max(slots, most))));
 }
 
 /// How many more calls would be taken now.
