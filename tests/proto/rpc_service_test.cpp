@@ -1,0 +1,443 @@
+// A worker that offers methods: what runs when, what is refused, and how windows are shared.
+#include "dialogue.hpp"
+#include "proto/msgpack_reader.hpp"
+#include "proto/rpc/service_state.hpp"
+#include "proto/seq_set.hpp"
+
+using namespace std::chrono_literals;
+using namespace weir;
+using namespace weir::proto;
+using namespace weir::proto::dialogue;
+
+namespace {
+method_info method(std::string name, std::uint32_t at_a_time = 0) {
+  method_info m;
+  m.name = std::move(name);
+  m.concurrency = at_a_time;
+  return m;
+}
+
+call_options urgent(std::uint8_t priority) {
+  call_options o;
+  o.priority = priority;
+  return o;
+}
+
+/// A worker that connects to gateway 1 on connection 1, and binds for clients on connections
+/// from 10 on.
+struct service {
+  service_state machine;
+  service_outbox out;
+  time_point now = t0;
+
+  static service_state::options defaults(unsigned slots = 2) {
+    service_state::options o;
+    o.methods = {method("echo"), method("slow", 1), method("count")};
+    o.slots = slots;
+    return o;
+  }
+  explicit service(service_state::options o = defaults())
+      : machine({who(role::worker, 9), 1s, {role::gateway, role::client}}, o, t0) {
+    machine.link_opened(peer_id{1}, t0, out);
+    (void)take<hello>(out, 1);
+    hears(1, welcome{wire_version, who(role::gateway, 1), 1000});
+    const offer all = take<offer>(out, 1);
+    CHECK(all.methods == o.methods);
+    CHECK(all.direct == o.direct);
+    tick();
+    CHECK(take<window>(out, 1).items == o.slots);
+    out.sends.clear();
+    CHECK(silent(out));
+  }
+  void hears(std::uint32_t from, message m) {
+    machine.on_message(peer_id{from}, std::move(m), now, out);
+  }
+  void client_joins(std::uint32_t peer) {
+    hears(peer, hello{wire_version, who(role::client, peer)});
+    (void)take<welcome>(out, peer);
+    (void)take<offer>(out, peer);
+    tick();
+    (void)find<window>(out, peer);
+  }
+  void tick(duration later = {}) {
+    now += later;
+    machine.tick(now, out);
+  }
+  void gets(std::uint64_t first, std::uint32_t count, std::string name = "echo",
+            call_options o = {}, std::uint32_t peer = 1, std::uint32_t ttl_ms = 10'000) {
+    call_run run{first, std::move(name), ttl_ms, tasks(count), nullptr};
+    if (!o.plain()) run.options = std::make_shared<const call_options>(o);
+    hears(peer, call_batch{0, {run}});
+    tick();
+  }
+  /// What the slots are to run, from now on.
+  seq_ranges starts(std::uint64_t from = 1) {
+    seq_ranges all;
+    for (const auto& s : std::exchange(out.calls, {})) {
+      CHECK(s.from == session_id{from});
+      append_range(all, {s.calls.first, s.calls.last()});
+    }
+    return all;
+  }
+  void finishes(std::uint64_t first, std::uint64_t last, duration each = 1s,
+                std::uint64_t to = 1) {
+    reply_run run;
+    run.first = first;
+    run.results = tasks(static_cast<std::uint32_t>(last - first + 1));
+    run.service_us = static_cast<std::uint32_t>(each / 1us);
+    machine.on_replied(session_id{to}, std::move(run), now, out);
+  }
+  reply_run replied(std::uint32_t to = 1) {
+    auto runs = find<reply_batch>(out, to).runs;
+    REQUIRE(runs.size() == 1);
+    return std::move(runs[0]);
+  }
+  /// Makes the machine believe that calls take so long.
+  void measures(duration each, std::uint64_t first = 1) {
+    gets(first, 1);
+    (void)starts();
+    finishes(first, first, each);
+    tick();
+    out.sends.clear();
+  }
+};
+}  // namespace
+
+TEST_SUITE("service: what runs") {
+  TEST_CASE(
+      "as many calls are handed to the slots as there are, and the next when one is done") {
+    service w;
+    w.gets(1, 5);
+    CHECK(w.starts() == seq_ranges{{1, 2}});
+    CHECK(w.machine.stats().queued == 3);
+    w.finishes(2, 2);
+    w.tick();
+    CHECK(w.replied().first == 2);
+    CHECK(w.starts() == seq_ranges{{3, 3}});
+    CHECK(w.machine.stats().running == 2);
+    CHECK(w.machine.stats().done == 1);
+  }
+
+  TEST_CASE("of short calls the slots are handed what they do in a few milliseconds") {
+    service w;
+    w.measures(100us);
+    w.gets(2, 1000);
+    CHECK(w.starts() == seq_ranges{{2, 101}});
+    w.finishes(2, 101, 100us);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{102, 201}});
+  }
+
+  TEST_CASE("urgent calls overtake those that wait") {
+    service w;
+    w.gets(1, 4);
+    CHECK(w.starts() == seq_ranges{{1, 2}});
+    w.gets(5, 1, "echo", urgent(2));
+    w.gets(6, 1, "echo", urgent(9));
+    w.gets(7, 1, "count", urgent(9));
+    w.finishes(1, 2);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{6, 7}});
+    w.finishes(6, 7);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{3, 4}});
+    w.finishes(3, 4);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{5, 5}});
+  }
+
+  TEST_CASE("a method runs as many calls at a time as it may, and others pass") {
+    service w;
+    w.gets(1, 3, "slow");
+    CHECK(w.starts() == seq_ranges{{1, 1}});
+    w.gets(4, 2, "echo");
+    CHECK(w.starts() == seq_ranges{{4, 4}});
+    w.finishes(4, 4);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{5, 5}});
+    w.finishes(1, 1);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{2, 2}});
+  }
+
+  TEST_CASE("a call without a slot is answered at its deadline, and never started") {
+    service w;
+    w.gets(1, 2);
+    w.gets(3, 2, "echo", {}, 1, 50);
+    CHECK(w.starts() == seq_ranges{{1, 2}});
+    CHECK(w.machine.next_deadline() <= w.now + 50ms);
+    w.tick(49ms);
+    CHECK(count<reply_batch>(w.out) == 0);
+    w.tick(3ms);
+    const auto late = w.replied();
+    CHECK(late.first == 3);
+    CHECK(late.last() == 4);
+    CHECK(late.code == status::deadline_exceeded);
+    CHECK(late.details[0].never_started);
+    w.finishes(1, 2);
+    w.tick();
+    CHECK(w.starts().empty());
+    CHECK(w.machine.stats().expired == 2);
+  }
+
+  TEST_CASE("a call whose deadline is over when its turn comes is not started") {
+    service w;
+    w.gets(1, 2);
+    w.gets(3, 1, "echo", {}, 1, 50);
+    (void)w.starts();
+    w.now += 50ms;
+    w.finishes(1, 2);
+    w.tick();
+    CHECK(w.starts().empty());
+    CHECK(w.machine.stats().expired == 1);
+  }
+
+  TEST_CASE("a cancelled call is answered: at once if it waits, by its handler if it runs") {
+    service w;
+    w.gets(1, 4);
+    CHECK(w.starts() == seq_ranges{{1, 2}});
+    w.hears(1, cancel_calls{{{2, 3}}, "enough"});
+    CHECK(w.out.cancels == std::vector<call_key>{{session_id{1}, 2}});
+    w.tick();
+    const auto stopped = w.replied();
+    CHECK(stopped.first == 3);
+    CHECK(stopped.last() == 3);
+    CHECK(stopped.code == status::cancelled);
+    CHECK(stopped.details[0].message == "enough");
+    CHECK(stopped.details[0].never_started);
+    w.finishes(1, 2);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{4, 4}});
+  }
+
+  TEST_CASE("a method that is not offered is refused, and safe to call elsewhere") {
+    service w;
+    w.gets(1, 1, "nothing");
+    const auto refused = w.replied();
+    CHECK(refused.code == status::not_found);
+    CHECK(refused.details[0].never_started);
+    CHECK(w.starts().empty());
+  }
+
+  TEST_CASE("an answer says how long its call has waited, and when it came") {
+    service w;
+    w.gets(1, 3);
+    (void)w.starts();
+    w.now += 7ms;
+    w.finishes(1, 2, 3ms);
+    w.tick();
+    CHECK(w.replied().service_us == 3000);
+    CHECK(w.starts() == seq_ranges{{3, 3}});
+    w.finishes(3, 3);
+    w.tick();
+    const auto last = w.replied();
+    CHECK(last.queued_us == 7000);
+    CHECK(last.received_us == static_cast<std::uint64_t>(t0.time_since_epoch() / 1us));
+  }
+
+  TEST_CASE("streams wait for their readers without taking the slots from others") {
+    service w;
+    call_options o;
+    o.stream_window = 1;
+    w.gets(1, 10, "count", o);
+    CHECK(w.starts() == seq_ranges{{1, 10}});
+    CHECK(w.machine.on_part({session_id{1}, 1}, tasks(1), w.now, w.out) == 0);
+    w.gets(11, 2);
+    CHECK(w.starts() == seq_ranges{{11, 12}});
+    w.hears(1, credit{{{1, 1, 3}}});
+    REQUIRE(w.out.grants.size() == 1);
+    CHECK(w.out.grants[0].until == 3);
+  }
+}
+
+TEST_SUITE("service: who calls") {
+  TEST_CASE("a caller's death cancels its calls, and nobody else's") {
+    service w;
+    w.client_joins(10);
+    w.gets(1, 1);
+    CHECK(w.starts(1) == seq_ranges{{1, 1}});
+    w.gets(1, 3, "echo", {}, 10);
+    CHECK(w.starts(10) == seq_ranges{{1, 1}});
+    w.machine.link_down(peer_id{10}, w.now);
+    w.hears(1, alive{});
+    w.tick(1s);
+    CHECK(w.out.cancels == std::vector<call_key>{{session_id{10}, 1}});
+    CHECK(w.machine.stats().queued == 0);
+    w.finishes(1, 1, 1s, 10);
+    w.finishes(1, 1);
+    w.tick();
+    CHECK(w.machine.stats().running == 0);
+    CHECK(w.replied().first == 1);
+    CHECK(w.machine.has_caller());
+  }
+
+  TEST_CASE("a caller that says BYE has its calls cancelled") {
+    service w;
+    w.gets(1, 3);
+    CHECK(w.starts() == seq_ranges{{1, 2}});
+    w.hears(1, bye{});
+    CHECK(w.out.cancels.size() == 2);
+    CHECK(w.machine.stats().queued == 0);
+    CHECK(!w.machine.has_caller());
+  }
+
+  TEST_CASE("calls that are repeated after a reconnect run once") {
+    service w;
+    w.gets(1, 3);
+    CHECK(w.starts() == seq_ranges{{1, 2}});
+    w.finishes(1, 1);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{3, 3}});
+    w.out.sends.clear();
+    w.machine.link_down(peer_id{1}, w.now);
+    w.machine.link_up(peer_id{1}, w.now, w.out);
+    w.hears(1, welcome{wire_version, who(role::gateway, 1), 1000});
+    w.gets(1, 4);
+    CHECK(w.starts().empty());
+    CHECK(w.replied().first == 1);
+    w.finishes(2, 3);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{4, 4}});
+  }
+
+  TEST_CASE("draining finishes what is in hand, refuses the rest, and is then done") {
+    service w;
+    w.gets(1, 3);
+    (void)w.starts();
+    w.machine.drain(w.now, w.out);
+    CHECK(find<window>(w.out, 1).items == 0);
+    w.gets(4, 1);
+    const auto refused = w.replied();
+    CHECK(refused.code == status::unavailable);
+    CHECK(refused.details[0].never_started);
+    CHECK(!w.machine.done());
+    w.finishes(1, 2);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{3, 3}});
+    CHECK(!w.machine.done());
+    w.finishes(3, 3);
+    CHECK(!w.machine.done());  // the answer is not on its way yet
+    w.tick();
+    CHECK(w.machine.done());
+    w.machine.say_bye(w.now, w.out);
+    (void)find<bye>(w.out, 1);
+  }
+}
+
+TEST_SUITE("service: windows") {
+  TEST_CASE("the window grows to what the slots do in a tenth of a second") {
+    service w;
+    std::uint64_t window_is = 2;
+    for (std::uint64_t n = 1; n < 10; ++n) {
+      w.gets(n, 1);
+      (void)w.starts();
+      w.finishes(n, n, 100us);
+      w.tick(1ms);
+      for (const auto& s : w.out.sends)
+        if (const auto* told = std::get_if<window>(&s.what)) {
+          CHECK(told->items <= window_is * 8);
+          window_is = told->items;
+        }
+      w.out.sends.clear();
+    }
+    CHECK(window_is == 2000);
+  }
+
+  TEST_CASE("of slow calls no more are asked for than there are slots") {
+    service w;
+    w.measures(1s);
+    CHECK(w.machine.stats().window == 2);
+  }
+
+  TEST_CASE("callers that send calls share the window equally, idle ones have a little") {
+    service w(service::defaults(4));
+    w.client_joins(10);
+    w.client_joins(11);
+    std::uint64_t n = 1;
+    for (; n < 20; ++n) {
+      w.gets(n, 1);
+      w.gets(n, 1, "echo", {}, 10);
+      w.out.calls.clear();
+      w.finishes(n, n, 1ms);
+      w.finishes(n, n, 1ms, 10);
+      w.tick(1ms);
+    }
+    CHECK(w.machine.stats().window == 200 + 200 + 4);
+    // One of them falls silent: the other has its share.
+    for (const auto end = w.now + 2s; w.now < end; ++n) {
+      w.gets(n, 1);
+      w.out.calls.clear();
+      w.finishes(n, n, 1ms);
+      w.hears(10, alive{});
+      w.hears(11, alive{});
+      w.tick(100ms);
+    }
+    CHECK(w.machine.stats().window == 400 + 4 + 4);
+  }
+
+  TEST_CASE("a slow call now and then does not close the window for the quick ones") {
+    service w;
+    std::uint64_t n = 1;
+    for (; n < 1000; ++n) {
+      w.gets(n, 1);
+      w.out.calls.clear();
+      w.finishes(n, n, n % 100 == 0 ? 20ms : 10us);
+      w.tick(10us);
+    }
+    // On average a call takes 0.2 ms.
+    CHECK(w.machine.stats().window > 500);
+    CHECK(w.machine.stats().window < 2000);
+  }
+}
+
+TEST_SUITE("service: its own methods") {
+  std::string answer(service & w, const std::string& name, std::string arguments = "\x90") {
+    static std::uint64_t next = 1000;
+    call_run run{next, name, 1000, pack::of(std::move(arguments)), nullptr};
+    w.hears(1, call_batch{0, {run}});
+    w.tick();
+    const auto r = w.replied();
+    CHECK(r.first == next++);
+    CHECK(r.code == status::ok);
+    return std::string(r.results[0]);
+  }
+
+  TEST_CASE("it says who it is, what it offers and how it is, without a slot") {
+    service w;
+    w.gets(1, 5);
+    CHECK(answer(w, "weir.ping").find("worker9") != std::string::npos);
+    const std::string services = answer(w, "weir.services");
+    CHECK(services.find("echo") != std::string::npos);
+    CHECK(services.find("slow") != std::string::npos);
+    CHECK(answer(w, "weir.stats").find("latency") != std::string::npos);
+  }
+
+  TEST_CASE("a built-in method that workers do not have is UNIMPLEMENTED") {
+    service w;
+    w.gets(1, 1, "weir.route");
+    CHECK(w.replied().code == status::unimplemented);
+  }
+
+  TEST_CASE("thousands of questions in one message are not all answered") {
+    service w;
+    w.gets(1, 16'000, "weir.stats");
+    std::uint64_t answered = 0;
+    std::uint64_t bytes = 0;
+    for (const auto& s : w.out.sends)
+      if (const auto* batch = std::get_if<reply_batch>(&s.what))
+        for (const auto& run : batch->runs) {
+          answered += run.results.size();
+          bytes += run.results.bytes();
+        }
+    CHECK(answered == 16'000);
+    CHECK(bytes <= 1024 * 1024);
+  }
+
+  TEST_CASE("it drains when asked by its name, not by another's") {
+    service w;
+    CHECK(answer(w, "weir.drain", std::string("\x91\xa1x", 3)) == "\x90");
+    CHECK(!w.machine.draining());
+    CHECK(answer(w, "weir.drain").find("worker9") != std::string::npos);
+    CHECK(w.machine.draining());
+  }
+}
