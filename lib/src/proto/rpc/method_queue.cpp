@@ -50,6 +50,7 @@ void method_queue::push(std::uint64_t first, waiting_calls calls, time_point now
   expiries_.push_back({calls.deadline, {t.first, t.last}});
   std::push_heap(expiries_.begin(), expiries_.end());
   bytes_ += calls.arguments.bytes();
+  by_priority_[calls.priority()] += calls.size();
   calls_.insert(first, std::move(calls));
   compact();
 }
@@ -66,7 +67,7 @@ run_map<waiting_calls>::map_type::const_iterator method_queue::first_in(token& t
   return it;
 }
 
-std::optional<method_queue::run> method_queue::pop(std::uint64_t most, time_point now) {
+std::optional<method_queue::run> method_queue::pop(std::uint64_t most) {
   if (most == 0) return std::nullopt;
   for (auto& [priority, line] : order_) {
     while (!line.empty()) {
@@ -87,15 +88,14 @@ std::optional<method_queue::run> method_queue::pop(std::uint64_t most, time_poin
       } else {
         t.first = last + 1;
       }
-      measure(taken.front().second.size(), now);
       return std::move(taken.front());
     }
   }
   return std::nullopt;
 }
 
-void method_queue::measure(std::uint64_t served, time_point now) {
-  served_ += served;
+void method_queue::served(std::uint64_t calls, time_point now) {
+  served_ += calls;
   if (empty()) {
     // What comes next may find other workers.
     capacity_ = 0;
@@ -113,6 +113,7 @@ void method_queue::measure(std::uint64_t served, time_point now) {
 void method_queue::remove(seq_range numbers, std::vector<run>& to) {
   calls_.extract(numbers, [&](std::uint64_t first, waiting_calls&& calls) {
     bytes_ -= calls.arguments.bytes();
+    by_priority_[calls.priority()] -= calls.size();
     to.emplace_back(first, std::move(calls));
   });
 }
@@ -147,9 +148,17 @@ std::vector<method_queue::run> method_queue::displace(std::uint8_t priority,
   return given_up;
 }
 
-std::vector<method_queue::run> method_queue::take(seq_range numbers) {
+std::vector<method_queue::run> method_queue::take(seq_range numbers, which ones) {
   std::vector<run> taken;
-  remove(numbers, taken);
+  if (ones == which::all) {
+    remove(numbers, taken);
+    return taken;
+  }
+  std::vector<seq_range> awaited;
+  calls_.for_overlap(numbers, [&](seq_range part, const waiting_calls& calls) {
+    if (!calls.options || !calls.options->no_reply) awaited.push_back(part);
+  });
+  for (const seq_range& part : awaited) remove(part, taken);
   return taken;
 }
 
@@ -169,12 +178,22 @@ std::vector<method_queue::run> method_queue::expire(time_point now) {
   return over;
 }
 
+const waiting_calls* method_queue::front_of(std::deque<token>& line) {
+  while (!line.empty()) {
+    const auto found = first_in(line.front());
+    if (found != calls_.runs().end()) return &found->second;
+    line.pop_front();
+    --tokens_;
+  }
+  return nullptr;
+}
+
 std::vector<method_queue::run> method_queue::arrived_by(time_point then) {
-  std::vector<seq_range> due;
-  for (const auto& [first, calls] : calls_.runs())
-    if (calls.arrived <= then) due.push_back({first, first + calls.size() - 1});
   std::vector<run> taken;
-  for (const seq_range& part : due) remove(part, taken);
+  for (auto& [priority, line] : order_)
+    for (const waiting_calls* next = front_of(line); next && next->arrived <= then;
+         next = front_of(line))
+      remove({line.front().first, line.front().last}, taken);
   return taken;
 }
 
@@ -182,18 +201,23 @@ time_point method_queue::next_expiry() const {
   return empty() || expiries_.empty() ? time_point::max() : expiries_.front().at;
 }
 
-time_point method_queue::oldest() const {
+time_point method_queue::oldest() {
   time_point first = time_point::max();
-  for (const auto& [number, calls] : calls_.runs()) first = std::min(first, calls.arrived);
+  for (auto& [priority, line] : order_)
+    if (const waiting_calls* next = front_of(line)) first = std::min(first, next->arrived);
   return first;
 }
 
 std::optional<std::uint8_t> method_queue::top_priority() const {
-  for (const auto& [priority, line] : order_) {
-    for (token t : line)
-      if (first_in(t) != calls_.runs().end()) return priority;
-  }
+  for (std::size_t p = by_priority_.size(); p-- > 0;)
+    if (by_priority_[p] > 0) return static_cast<std::uint8_t>(p);
   return std::nullopt;
+}
+
+std::uint64_t method_queue::ahead_of(std::uint8_t priority) const {
+  std::uint64_t calls = 0;
+  for (std::size_t p = priority; p < by_priority_.size(); ++p) calls += by_priority_[p];
+  return calls;
 }
 
 void method_queue::compact() {

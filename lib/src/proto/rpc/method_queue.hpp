@@ -1,10 +1,12 @@
 // Calls of one method that wait for a worker.
 #pragma once
 
+#include "proto/limits.hpp"
 #include "proto/message.hpp"
 #include "proto/run_map.hpp"
 #include "proto/time.hpp"
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -51,13 +53,17 @@ class method_queue {
   /// Requires that none of these numbers is in here. `front`: those that waited before.
   void push(std::uint64_t first, waiting_calls calls, time_point now, end where = end::back);
   /// The next calls to be served, at most so many. Nothing: the queue is empty.
-  [[nodiscard]] std::optional<run> pop(std::uint64_t most, time_point now);
+  [[nodiscard]] std::optional<run> pop(std::uint64_t most);
+  /// So many of what was popped last have gone to a worker.
+  void served(std::uint64_t calls, time_point now);
   /// Makes room by giving up calls of a lower priority than this, the youngest of the lowest
   /// first; stops once `calls` more of `bytes` in all would fit.
   [[nodiscard]] std::vector<run> displace(std::uint8_t priority, std::uint64_t calls,
                                           std::size_t bytes);
-  /// Takes out those of these numbers that are in here.
-  [[nodiscard]] std::vector<run> take(seq_range numbers);
+  /// Takes out those of these numbers that are in here; `awaited`: except those that want no
+  /// reply.
+  enum class which : std::uint8_t { all, awaited };
+  [[nodiscard]] std::vector<run> take(seq_range numbers, which ones = which::all);
   /// Takes out those whose time is over.
   [[nodiscard]] std::vector<run> expire(time_point now);
   /// Takes out those that have been waiting since `then` or before.
@@ -66,11 +72,13 @@ class method_queue {
   /// Nothing expires before this; max() if nothing does at all.
   [[nodiscard]] time_point next_expiry() const;
   /// When the calls that have waited longest arrived; max() if there are none.
-  [[nodiscard]] time_point oldest() const;
+  [[nodiscard]] time_point oldest();
   /// The highest priority of those waiting; nothing: the queue is empty.
   [[nodiscard]] std::optional<std::uint8_t> top_priority() const;
 
   [[nodiscard]] std::uint64_t size() const { return calls_.size(); }
+  /// Of those, how many are served before a new call of this priority.
+  [[nodiscard]] std::uint64_t ahead_of(std::uint8_t priority) const;
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] bool empty() const { return calls_.empty(); }
   /// Calls per second that it is emptied with; 0: not known, for it has not been full for long.
@@ -90,13 +98,15 @@ class method_queue {
 
   /// The first run in `t`'s range, which moves up to it; end() if there is none left.
   [[nodiscard]] run_map<waiting_calls>::map_type::const_iterator first_in(token& t) const;
+  /// The first that is still here of those that this line speaks of; null if there is none.
+  [[nodiscard]] const waiting_calls* front_of(std::deque<token>& line);
   void remove(seq_range numbers, std::vector<run>& to);
   void compact();
-  void measure(std::uint64_t served, time_point now);
 
   limits_type limits_;
   run_map<waiting_calls> calls_;  // by number
   std::map<std::uint8_t, std::deque<token>, std::greater<>> order_;
+  std::array<std::uint64_t, limits::priority + 1> by_priority_{};
   std::vector<expiry> expiries_;  // a heap; may speak of calls that have gone
   std::size_t tokens_ = 0;
   std::size_t bytes_ = 0;

@@ -1,0 +1,298 @@
+// Calls on their way to the workers.
+#include "proto/rpc/builtins.hpp"
+#include "proto/rpc/gateway_state.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace weir::proto {
+namespace {
+/// What is worth handing to another worker: about as much work as a message costs.
+constexpr double piece_us = 50;
+constexpr std::uint64_t largest_piece = 64;
+/// A call that would wait for longer than this part of its time is refused: what comes up with
+/// no time left to run would only keep those behind it waiting.
+constexpr int part_for_waiting = 2;
+constexpr std::uint32_t longest_retry_ms = 60'000;
+constexpr std::uint32_t unknown_retry_ms = 100;
+
+std::uint64_t piece_of(const method_record& m) {
+  const histogram& service = m.stats.latency.service;
+  if (service.count() == 0) return 1;
+  const double calls = piece_us / std::max(service.mean(), 0.1);
+  return static_cast<std::uint64_t>(std::clamp(calls, 1.0, static_cast<double>(largest_piece)));
+}
+
+std::uint32_t retry_after(double seconds) {
+  return static_cast<std::uint32_t>(
+      std::clamp(std::ceil(seconds * 1e3), 1.0, static_cast<double>(longest_retry_ms)));
+}
+}  // namespace
+
+const std::string& gateway_state::calls::key() const {
+  static const std::string none;
+  // Who wants no reply cannot share one; elements of a stream are not kept.
+  if (!what.options || what.options->no_reply || what.options->stream_window > 0) return none;
+  return what.options->idempotency_key;
+}
+
+void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now,
+                             gateway_outbox& out) {
+  for (auto& t : clients_.on_calls(from, std::move(batch), now)) {
+    call_run& run = t.calls;
+    const std::uint64_t n = run.arguments.size();
+    std::optional<std::uint64_t> number;
+    if (run.last() <= call_slots::largest_call) number = slots_.open(from, run.first, n);
+    if (!number) {
+      reply_run refusal = failed(n, {status::resource_exhausted, "too many calls", true, 0});
+      refusal.first = run.first;
+      clients_.reply(from, std::move(refusal));
+      continue;
+    }
+    if (run.method.starts_with(builtin_prefix)) {
+      answer_builtin(from, std::move(run), *number, t.deadline, now, out);
+      continue;
+    }
+    calls c{&directory_.method(run.method, now),
+            *number,
+            {std::move(run.arguments), t.deadline, now, std::move(run.options)}};
+    c.method->stats.calls += n;
+    counts_.received += n;
+    if (draining_)
+      fail(c, {status::unavailable, "the gateway is leaving", true, 0}, now);
+    else
+      accept(std::move(c), now);
+  }
+}
+
+void gateway_state::accept(calls c, time_point now) {
+  if (c.what.options && !c.key().empty()) {
+    for (std::uint64_t i = 0; i < c.size(); ++i) accept_with_key(c.slice(i, 1), now);
+  } else if (c.method->info.cache_ms > 0 && !c.streams() && !c.no_reply()) {
+    accept_cacheable(std::move(c), now);
+  } else {
+    hand_over(std::move(c), now);
+  }
+}
+
+void gateway_state::accept_with_key(calls c, time_point now) {
+  const auto found = replies_.look(c.method->name, c.key(), c.what.arguments[0], c.number, now);
+  switch (found.what) {
+    case reply_cache::state::fresh:
+      hand_over(std::move(c), now);
+      break;
+    case reply_cache::state::joined:
+      joined_.emplace(c.number, std::move(c));
+      break;
+    case reply_cache::state::answered:
+      ++c.method->stats.cached;
+      ++counts_.cached;
+      answer(c.number, 1, *found.reply);
+      break;
+    case reply_cache::state::misused:
+      fail(c,
+           {status::failed_precondition, "the idempotency key was used with other arguments",
+            true, 0},
+           now);
+      break;
+  }
+}
+
+void gateway_state::accept_cacheable(calls c, time_point now) {
+  // Runs of those that are known, and of those that are not, one after the other.
+  pack_builder known;
+  std::uint64_t from = 0;
+  const auto answer_known = [&](std::uint64_t past) {
+    if (known.empty()) return;
+    reply_run reply;
+    reply.results = known.take();
+    const std::uint64_t n = reply.results.size();
+    c.method->stats.cached += n;
+    counts_.cached += n;
+    counts_.answered += n;
+    answer(c.number + past - n, n, std::move(reply));
+  };
+  for (std::uint64_t i = 0; i <= c.size(); ++i) {
+    const pack* result =
+        i < c.size() ? results_.find(c.method->name,
+                                     c.what.arguments[static_cast<std::uint32_t>(i)], now)
+                     : nullptr;
+    if (result) {
+      if (known.empty() && i > from) hand_over(c.slice(from, i - from), now);
+      known.add((*result)[0]);
+      from = i + 1;
+    } else {
+      answer_known(i);
+      if (i == c.size() && i > from) hand_over(c.slice(from, i - from), now);
+    }
+  }
+}
+
+gateway_state::failure gateway_state::no_worker(const method_record& m) const {
+  if (m.known) return {status::unavailable, "no worker offers " + m.name + " now", true, 0};
+  return {status::not_found, "no worker has ever offered " + m.name, true, 0};
+}
+
+void gateway_state::hand_over(calls c, time_point now) {
+  method_record& m = *c.method;
+  if (m.workers.empty() && options_.wait <= duration{}) return fail(c, no_worker(m), now);
+  if (m.queue.empty() && !m.workers.empty()) {
+    const std::uint64_t sent = give(c, now);
+    if (sent == c.size()) return;
+    if (sent > 0) c = c.slice(sent, c.size() - sent);
+  }
+  enqueue(std::move(c), now);
+}
+
+std::optional<gateway_state::failure> gateway_state::overload(const calls& c,
+                                                              time_point now) const {
+  const method_queue& queue = c.method->queue;
+  if (queue.capacity() <= 0) return std::nullopt;
+  const double wait = static_cast<double>(queue.ahead_of(c.what.priority())) / queue.capacity();
+  const double time = std::chrono::duration<double>(c.what.deadline - now).count();
+  if (wait <= time / part_for_waiting) return std::nullopt;
+  return failure{status::resource_exhausted, "overloaded", true, retry_after(wait)};
+}
+
+void gateway_state::enqueue(calls c, time_point now) {
+  method_record& m = *c.method;
+  const auto reject = [&](const calls& those, const failure& why) {
+    m.stats.rejected += those.size();
+    counts_.rejected += those.size();
+    fail(those, why, now);
+  };
+  if (const auto why = overload(c, now)) return reject(c, *why);
+  std::uint64_t fits = m.queue.fits(c.what.arguments);
+  if (fits < c.size()) {
+    const double rate =
+        m.queue.capacity() > 0 ? m.queue.capacity() : m.stats.answered.per_second(now);
+    const failure full{
+        status::resource_exhausted, "the queue is full", true,
+        rate > 0 ? retry_after(static_cast<double>(m.queue.size()) / rate) : unknown_retry_ms};
+    for (auto& [first, less_urgent] :
+         m.queue.displace(c.what.priority(), c.size(), c.what.arguments.bytes()))
+      reject({&m, first, std::move(less_urgent)}, full);
+    fits = m.queue.fits(c.what.arguments);
+    if (fits < c.size()) reject(c.slice(fits, c.size() - fits), full);
+    if (fits == 0) return;
+    if (fits < c.size()) c = c.slice(0, fits);
+  }
+  queue(std::move(c), method_queue::end::back, now);
+}
+
+void gateway_state::queue(calls c, method_queue::end where, time_point now) {
+  method_record& m = *c.method;
+  m.queue.push(c.number, std::move(c.what), now, where);
+  if (!std::exchange(m.waiting, true)) waiting_.push_back(&m);
+}
+
+std::uint64_t gateway_state::give(const calls& c, time_point now) {
+  method_record& m = *c.method;
+  if (c.what.deadline <= now) return 0;
+  if (m.workers.size() == 1) {
+    const std::uint64_t n = workers_.fits(m.workers[0]->id, c.what.arguments);
+    if (n > 0) send(*m.workers[0], n == c.size() ? c : c.slice(0, n));
+    return n;
+  }
+  std::vector<candidate> able;
+  able.reserve(m.workers.size());
+  for (const worker_record* w : m.workers)
+    able.push_back({w->id, workers_.in_hand(w->id), std::max<std::uint64_t>(1, w->window),
+                    workers_.fits(w->id, c.what.arguments),
+                    std::max<std::uint32_t>(1, w->info.slots)});
+  const bool keyed = c.what.options && !c.what.options->hash_key.empty();
+  const std::vector<share> shares = keyed
+                                        ? share_by_key(able, c.size(), c.what.options->hash_key)
+                                        : share_out(able, c.size(), piece_of(m), m.turn);
+  std::uint64_t sent = 0;
+  for (const share& s : shares) {
+    worker_record& w = *m.workers[s.to];
+    const calls piece = s.calls == c.size() ? c : c.slice(sent, s.calls);
+    // What was said to fit was the first calls of all; these may be longer.
+    const std::uint64_t n = workers_.fits(w.id, piece.what.arguments);
+    if (n > 0) send(w, n == piece.size() ? piece : piece.slice(0, n));
+    sent += n;
+    m.turn = s.to;
+  }
+  return sent;
+}
+
+void gateway_state::send(worker_record& to, const calls& c) {
+  const std::uint64_t n = c.size();
+  caller::flight f;
+  f.number = c.number;
+  f.method = c.method->name;
+  f.arguments = c.what.arguments;
+  f.deadline = c.what.deadline;
+  f.options = c.what.options;
+  f.arrived = c.what.arrived;
+  workers_.send(to.id, std::move(f));
+  if (c.no_reply()) {
+    // Nothing more is heard of it.
+    reply_run none;
+    none.results = pack({}, static_cast<std::uint32_t>(n), 0);
+    answer(c.number, n, std::move(none));
+    return;
+  }
+  c.method->running += n;
+  if (!c.key().empty()) leaders_[c.number] = c.key();
+}
+
+void gateway_state::dispatch(method_record& m, time_point now) {
+  while (!m.queue.empty()) {
+    std::uint64_t room = 0;
+    for (const worker_record* w : m.workers) {
+      room += workers_.room_of(w->id).calls;
+      if (room >= m.queue.size()) break;
+    }
+    auto next = m.queue.pop(room);
+    if (!next) return;
+    const calls c{&m, next->first, std::move(next->second)};
+    const std::uint64_t sent = give(c, now);
+    m.queue.served(sent, now);
+    if (sent == c.size()) continue;
+    const calls rest = c.slice(sent, c.size() - sent);
+    m.queue.push(rest.number, rest.what, now, method_queue::end::front);
+    return;
+  }
+}
+
+void gateway_state::give_up_waiting(method_record& m, time_point now) {
+  if (!m.workers.empty() || now < m.without_since + options_.wait) return;
+  for (auto& [first, run] : m.queue.arrived_by(now - options_.wait))
+    fail({&m, first, std::move(run)}, no_worker(m), now);
+}
+
+void gateway_state::serve_queues(time_point now) {
+  for (std::size_t i = 0; i < waiting_.size(); ++i) {
+    method_record& m = *waiting_[i];
+    if (m.queue.next_expiry() <= now) {
+      for (auto& [first, run] : m.queue.expire(now)) {
+        m.stats.expired += run.size();
+        counts_.expired += run.size();
+        fail({&m, first, std::move(run)},
+             {status::deadline_exceeded, "no worker was free in time", true, 0}, now);
+      }
+    }
+    give_up_waiting(m, now);
+  }
+  std::erase_if(waiting_, [](method_record* m) {
+    if (m->queue.empty()) m->waiting = false;
+    return !m->waiting;
+  });
+  // Methods take turns at the room of workers that they share, the more urgent calls first.
+  std::vector<method_record*> order = waiting_;
+  if (order.size() > 1) {
+    std::rotate(order.begin(),
+                order.begin() + static_cast<std::ptrdiff_t>(turn_++ % order.size()),
+                order.end());
+    std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+      return a->queue.top_priority() > b->queue.top_priority();
+    });
+  }
+  for (method_record* m : order)
+    if (!m->workers.empty()) dispatch(*m, now);
+}
+
+}  // namespace weir::proto

@@ -1,0 +1,462 @@
+// The gateway: routing, queueing, overload, what becomes of calls when somebody goes.
+#include "rpc_gateway_fixture.hpp"
+
+using namespace weir;
+using namespace weir::proto;
+using namespace weir::proto::dialogue;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+constexpr std::uint32_t client = 1;
+constexpr std::uint32_t other_client = 2;
+constexpr std::uint32_t worker = 11;
+constexpr std::uint32_t other_worker = 12;
+
+/// One client, one worker that offers "add".
+struct simple : gateway {
+  explicit simple(gateway_state::options o = {}, bool idempotent = false,
+                  std::uint64_t window_calls = 100)
+      : gateway(o) {
+    client_joins(client);
+    worker_joins(worker, {method("add", idempotent)}, window_calls);
+    REQUIRE(silent(out));
+  }
+};
+}  // namespace
+
+TEST_CASE("a call goes to the worker that offers its method, and the reply back") {
+  simple g;
+  const auto call = g.calls(client, "add");
+  const auto given = g.given(worker);
+  REQUIRE(given.size() == 1);
+  CHECK(given[0].method == "add");
+  CHECK(given[0].first == 1);
+  g.replies(worker, 1, 1, "sum");
+  const auto reply = g.answered(client);
+  CHECK(reply.first == call);
+  CHECK(reply.code == status::ok);
+  CHECK(reply.results[0] == "sum");
+  CHECK(silent(g.out));
+  CHECK(g.machine.stats().answered == 1);
+}
+
+TEST_CASE("a batch travels as one, there and back") {
+  simple g;
+  g.calls(client, "add", 64);
+  CHECK(g.given(worker)[0].arguments.size() == 64);
+  g.replies(worker, 1, 64);
+  CHECK(g.answered(client).results.size() == 64);
+}
+
+TEST_CASE("calls of several clients get each its own reply") {
+  simple g;
+  g.client_joins(other_client);
+  g.calls(client, "add");
+  g.calls(other_client, "add");
+  CHECK(g.given(worker)[0].first == 1);
+  CHECK(g.given(worker)[0].first == 2);
+  g.replies(worker, 2, 1, "second");
+  CHECK(g.answered(other_client).results[0] == "second");
+  CHECK(silent(g.out));
+  g.replies(worker, 1, 1, "first");
+  CHECK(g.answered(client).results[0] == "first");
+}
+
+TEST_CASE("a batch is divided among the workers by the room that they have") {
+  simple g;
+  g.worker_joins(other_worker, {gateway::method("add")}, 50);
+  g.calls(client, "add", 90);
+  CHECK(g.given_count(worker) == 60);
+  CHECK(g.given_count(other_worker) == 30);
+}
+
+TEST_CASE("no worker gets more than its window; the rest waits for replies") {
+  simple g({}, false, 4);
+  g.calls(client, "add", 10);
+  CHECK(g.given_count(worker) == 4);
+  CHECK(g.machine.stats().queued == 6);
+  g.forget_sends();
+  g.replies(worker, 1, 3);
+  CHECK(g.given_count(worker) == 3);
+  CHECK(g.machine.stats().queued == 3);
+}
+
+TEST_CASE("a method that nobody has ever offered is NOT_FOUND, at once") {
+  simple g;
+  g.calls(client, "divide");
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::not_found);
+  CHECK(reply.details[0].message.find("divide") != std::string::npos);
+  CHECK(reply.details[0].never_started);
+  CHECK(reply.details[0].trace == "gateway9");
+}
+
+TEST_CASE("a method whose workers have all gone is UNAVAILABLE, at once") {
+  simple g;
+  g.hears(worker, bye{});
+  g.calls(client, "add");
+  CHECK(g.answered(client).code == status::unavailable);
+}
+
+TEST_CASE("with --wait a call waits for the first worker of its method") {
+  gateway_state::options o;
+  o.wait = seconds(2);
+  gateway g(o);
+  g.client_joins(client);
+  g.calls(client, "add");
+  CHECK(silent(g.out));
+  g.passes(seconds(1), {client});
+  g.worker_joins(worker, {gateway::method("add")});
+  CHECK(g.given_count(worker) == 1);
+}
+
+TEST_CASE("with --wait a call for which no worker comes fails after that time and not before") {
+  gateway_state::options o;
+  o.wait = seconds(2);
+  gateway g(o);
+  g.client_joins(client);
+  g.calls(client, "add", 2);
+  g.tick(seconds(2) - milliseconds(1));
+  CHECK(count<reply_batch>(g.out) == 0);
+  CHECK(g.machine.next_deadline() <= g.now + milliseconds(1));
+  g.tick(milliseconds(1));
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::not_found);
+  CHECK(reply.results.size() == 2);
+}
+
+TEST_CASE("a call whose time runs out in the queue fails then, and is never sent") {
+  simple g({}, false, 1);
+  g.calls(client, "add");
+  g.forget_sends();
+  g.calls(client, "add", 3, {}, 500);
+  CHECK(g.machine.next_deadline() <= g.now + milliseconds(500));
+  g.tick(milliseconds(500));
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::deadline_exceeded);
+  CHECK(reply.results.size() == 3);
+  CHECK(reply.details[0].never_started);
+  g.replies(worker, 1);
+  CHECK_FALSE(g.given_any(worker));
+  CHECK(g.machine.stats().expired == 3);
+}
+
+TEST_CASE("the time that a call has waited is taken off what its worker is told") {
+  simple g({}, false, 1);
+  g.calls(client, "add");
+  g.calls(client, "add", 1, {}, 2000);
+  g.forget_sends();
+  g.now += milliseconds(700);
+  g.replies(worker, 1);
+  CHECK(g.given(worker)[0].ttl_ms == 1300);
+}
+
+TEST_CASE("a full queue answers RESOURCE_EXHAUSTED at once, and says when to try again") {
+  gateway_state::options o;
+  o.queue_calls = 5;
+  simple g(o, false, 1);
+  g.calls(client, "add");
+  g.forget_sends();
+  g.calls(client, "add", 8);
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::resource_exhausted);
+  CHECK(reply.results.size() == 3);
+  CHECK(reply.first == 7);
+  CHECK(reply.details[0].retry_ms > 0);
+  CHECK(reply.details[0].never_started);
+  CHECK(g.machine.stats().queued == 5);
+  CHECK(g.machine.stats().rejected == 3);
+}
+
+TEST_CASE("urgent calls overtake others in the queue, and drive them out of a full one") {
+  gateway_state::options o;
+  o.queue_calls = 4;
+  simple g(o, false, 1);
+  g.calls(client, "add");
+  g.calls(client, "add", 4);
+  g.forget_sends();
+  const auto urgent = g.calls(client, "add", 1, gateway::with([](auto& c) { c.priority = 9; }));
+  const auto victim = g.answered(client);
+  CHECK(victim.code == status::resource_exhausted);
+  CHECK(victim.first == 5);
+  g.replies(worker, 1);
+  const auto next = g.given(worker);
+  CHECK(next[0].options->priority == 9);
+  (void)g.answered(client);
+  g.replies(worker, next[0].first);
+  CHECK(g.answered(client).first == urgent);
+}
+
+TEST_CASE("a call that could not be done in time is refused when it comes") {
+  simple g({}, false, 10);
+  // 100 calls a second, for a while, with more waiting than that.
+  std::uint64_t done = 0;
+  g.calls(client, "add", 1000, {}, 60'000);
+  for (int i = 0; i < 30; ++i) {
+    g.now += milliseconds(100);
+    g.replies(worker, done + 1, 10);
+    done += 10;
+  }
+  g.forget_sends();
+  g.calls(client, "add", 1, {}, 1000);
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::resource_exhausted);
+  CHECK(reply.details[0].retry_ms == doctest::Approx(7000).epsilon(0.1));
+  // What has the time may wait.
+  g.calls(client, "add", 1, {}, 60'000);
+  CHECK(count<reply_batch>(g.out) == 0);
+}
+
+TEST_CASE("methods that share a worker take turns at it") {
+  gateway g;
+  g.client_joins(client);
+  g.worker_joins(worker, {gateway::method("a"), gateway::method("b")}, 2);
+  g.calls(client, "a", 2);
+  g.calls(client, "a", 20);
+  g.calls(client, "b", 20);
+  std::map<std::string, int> served;
+  g.forget_sends();
+  std::uint64_t next = 1;
+  for (int i = 0; i < 8; ++i) {
+    g.replies(worker, next, 2);
+    next += 2;
+    for (const auto& o : g.out.sends)
+      if (const auto* b = std::get_if<call_batch>(&o.what))
+        for (const auto& run : b->runs)
+          served[run.method] += static_cast<int>(run.arguments.size());
+    g.forget_sends();
+  }
+  CHECK(served["a"] == 8);
+  CHECK(served["b"] == 8);
+}
+
+TEST_CASE("a worker's death fails exactly its calls") {
+  simple g;
+  g.worker_joins(other_worker, {gateway::method("add")}, 100);
+  g.calls(client, "add", 10);
+  CHECK(g.given_count(worker) == 5);
+  CHECK(g.given_count(other_worker) == 5);
+  g.forget_sends();
+  g.dies(worker, {client, other_worker});
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::unavailable);
+  CHECK(reply.results.size() == 5);
+  CHECK_FALSE(reply.details[0].never_started);
+  CHECK(reply.details[0].message.find("worker11") != std::string::npos);
+  g.replies(other_worker, 1, 5);
+  CHECK(g.answered(client).results.size() == 5);
+  CHECK(silent(g.out));
+}
+
+TEST_CASE("calls of an idempotent method go to another worker when theirs dies") {
+  simple g({}, true);
+  g.calls(client, "add", 3);
+  g.forget_sends();
+  g.worker_joins(other_worker, {gateway::method("add", true)});
+  g.dies(worker, {client, other_worker});
+  const auto again = g.given(other_worker);
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].arguments.size() == 3);
+  CHECK(again[0].options->attempt == 2);
+  g.replies(other_worker, again[0].first, 3);
+  CHECK(g.answered(client).results.size() == 3);
+  CHECK(g.machine.stats().retried == 3);
+}
+
+TEST_CASE("a call that kills its workers is given up after the last attempt") {
+  gateway_state::options o;
+  o.max_attempts = 2;
+  o.wait = seconds(10);
+  simple g(o, true);
+  g.calls(client, "add", 1, {}, 60'000);
+  g.forget_sends();
+  g.worker_joins(other_worker, {gateway::method("add", true)});
+  g.dies(worker, {client, other_worker});
+  CHECK(g.given(other_worker)[0].options->attempt == 2);
+  g.dies(other_worker, {client});
+  CHECK(g.answered(client).code == status::unavailable);
+}
+
+TEST_CASE("a call that no worker has started is tried again, a few times") {
+  simple g;
+  g.calls(client, "add");
+  g.fails(worker, 1, status::unavailable, true);
+  // The only worker refuses: it is asked again, twice at most.
+  g.fails(worker, 2, status::unavailable, true);
+  g.fails(worker, 3, status::unavailable, true);
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::unavailable);
+  CHECK(reply.details[0].trace == "gateway9 worker");
+}
+
+TEST_CASE("a failed call is passed on as it is, with the way that it came") {
+  simple g;
+  g.calls(client, "add");
+  g.forget_sends();
+  g.fails(worker, 1, status::invalid_argument);
+  const auto reply = g.answered(client);
+  CHECK(reply.code == status::invalid_argument);
+  CHECK(reply.details[0].message == "no");
+  CHECK(reply.details[0].trace == "gateway9 worker");
+}
+
+TEST_CASE("a worker that drains gets no more calls") {
+  simple g;
+  g.worker_joins(other_worker, {gateway::method("add")});
+  g.hears(worker, window{0, 0, false, {}});
+  g.calls(client, "add", 10);
+  CHECK(g.given_count(worker) == 0);
+  CHECK(g.given_count(other_worker) == 10);
+}
+
+TEST_CASE("calls with the same hash key go to the same worker") {
+  gateway g;
+  g.client_joins(client);
+  for (std::uint32_t w = 11; w < 15; ++w) g.worker_joins(w, {gateway::method("add")});
+  std::uint32_t first = 0;
+  for (int i = 0; i < 5; ++i) {
+    g.calls(client, "add", 1, gateway::with([](auto& c) { c.hash_key = "user7"; }));
+    for (std::uint32_t w = 11; w < 15; ++w) {
+      if (!g.given_any(w)) continue;
+      if (first == 0) first = w;
+      CHECK(w == first);
+      g.replies(w, static_cast<std::uint64_t>(i) + 1);
+    }
+    g.forget_sends();
+  }
+}
+
+TEST_CASE("a cancelled call leaves the queue, or is stopped where it runs") {
+  simple g({}, false, 1);
+  g.calls(client, "add", 3);
+  g.forget_sends();
+  g.hears(client, cancel_calls{{{1, 2}}, "enough"});
+  g.tick();
+  const auto queued = g.answered(client);
+  CHECK(queued.code == status::cancelled);
+  CHECK(queued.first == 2);
+  const auto stop = take<cancel_calls>(g.out, worker);
+  CHECK(stop.calls == seq_ranges{{1, 1}});
+  CHECK(stop.reason == "enough");
+  g.fails(worker, 1, status::cancelled);
+  CHECK(g.answered(client).first == 1);
+  CHECK(g.given(worker)[0].arguments.size() == 1);
+}
+
+TEST_CASE("a cancelled call is not tried again when its worker dies") {
+  simple g({}, true);
+  g.worker_joins(other_worker, {gateway::method("add", true)}, 1);
+  g.calls(client, "add");
+  g.forget_sends();
+  g.hears(client, cancel_calls{{{1, 1}}, ""});
+  g.dies(worker, {client, other_worker});
+  g.dies(other_worker, {client});
+  CHECK(g.answered(client).code == status::unavailable);
+  CHECK_FALSE(g.given_any(other_worker));
+  CHECK_FALSE(g.given_any(worker));
+}
+
+TEST_CASE("the calls of a client that dies are stopped, and nobody else's") {
+  simple g;
+  g.client_joins(other_client);
+  g.calls(client, "add", 2);
+  g.calls(other_client, "add", 2);
+  g.forget_sends();
+  g.dies(client, {other_client, worker});
+  CHECK(find<cancel_calls>(g.out, worker).calls == seq_ranges{{1, 2}});
+  g.fails(worker, 1, status::cancelled, false, 2);
+  CHECK(silent(g.out));
+  g.replies(worker, 3, 2);
+  CHECK(g.answered(other_client).results.size() == 2);
+  CHECK(g.machine.stats().running == 0);
+}
+
+TEST_CASE("a notification is passed on though its client has left") {
+  simple g({}, false, 1);
+  g.calls(client, "add");
+  g.calls(client, "add", 1, gateway::with([](auto& c) { c.no_reply = true; }));
+  g.hears(client, bye{});
+  g.forget_sends();
+  g.fails(worker, 1, status::cancelled);
+  CHECK(g.given(worker)[0].options->no_reply);
+  CHECK(g.machine.stats().running == 0);
+}
+
+TEST_CASE("elements of a stream are passed on, and its credit back") {
+  simple g;
+  const auto call =
+      g.calls(client, "add", 1, gateway::with([](auto& c) { c.stream_window = 2; }));
+  CHECK(g.given(worker)[0].options->stream_window == 2);
+  g.hears(worker, part_batch{{{1, 1, tasks(2)}}});
+  g.tick();
+  const auto parts = find<part_batch>(g.out, client);
+  REQUIRE(parts.runs.size() == 1);
+  CHECK(parts.runs[0].call == call);
+  CHECK(parts.runs[0].elements.size() == 2);
+  g.forget_sends();
+  g.hears(client, credit{{{call, 2, 4}}});
+  g.tick();
+  const auto passed = find<credit>(g.out, worker);
+  REQUIRE(passed.entries.size() == 1);
+  CHECK(passed.entries[0].until == 4);
+}
+
+TEST_CASE("a stream of which the client has elements is not begun anew elsewhere") {
+  simple g({}, true);
+  g.calls(client, "add", 1, gateway::with([](auto& c) { c.stream_window = 2; }));
+  g.worker_joins(other_worker, {gateway::method("add", true)});
+  g.hears(worker, part_batch{{{1, 1, tasks(1)}}});
+  g.tick();
+  g.forget_sends();
+  g.dies(worker, {client, other_worker});
+  CHECK_FALSE(g.given_any(other_worker));
+  CHECK(g.answered(client).code == status::unavailable);
+}
+
+TEST_CASE("progress reaches the client under its own number") {
+  simple g;
+  g.calls(client, "none");
+  const auto call = g.calls(client, "add");
+  g.forget_sends();
+  g.hears(worker, call_progress{1, 3, 10, "reading"});
+  g.tick();
+  const auto report = find<call_progress>(g.out, client);
+  CHECK(report.call == call);
+  CHECK(report.done == 3);
+}
+
+TEST_CASE("a gateway that drains takes no more calls, and is done when it has answered all") {
+  simple g;
+  g.calls(client, "add");
+  g.forget_sends();
+  g.machine.drain(g.now, g.out);
+  CHECK(find<window>(g.out, client).items == 0);
+  g.calls(client, "add");
+  const auto refused = g.answered(client);
+  CHECK(refused.code == status::unavailable);
+  CHECK(refused.details[0].never_started);
+  CHECK_FALSE(g.machine.done());
+  g.replies(worker, 1);
+  CHECK(g.answered(client).code == status::ok);
+  CHECK(g.machine.done());
+}
+
+TEST_CASE("made-up method names do not fill the gateway's memory") {
+  gateway_state::options o;
+  simple g(o);
+  for (int i = 0; i < 40'000; ++i) {
+    g.hears(
+        client,
+        call_batch{
+            0, {{++g.next_call[client], "m" + std::to_string(i), 5000, pack::of("x"), {}}}});
+    if (i % 100 == 0) {
+      g.tick();
+      g.forget_sends();
+    }
+  }
+  g.tick();
+  g.forget_sends();
+  g.calls(client, "add");
+  CHECK(g.given_count(worker) == 1);
+}
