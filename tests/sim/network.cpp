@@ -1,7 +1,7 @@
 #include "sim/network.hpp"
 
 #include "sim/node.hpp"
-#include "sim/world.hpp"
+#include "sim/surroundings.hpp"
 
 #include <algorithm>
 
@@ -16,7 +16,8 @@ proto::peer_id network::connect(node& n, const std::string& endpoint) {
   l.at_connector = n.next_peer();
   l.endpoint = endpoint;
   opened_[{&n, l.at_connector}] = &l;
-  world_.at(world_.now() + world_.chance().between(0ms, 20ms), [this, &l] { try_connect(l); });
+  around_.at(around_.now() + around_.chance().between(0ms, 20ms),
+             [this, &l] { try_connect(l); });
   return l.at_connector;
 }
 
@@ -26,8 +27,8 @@ void network::try_connect(lane& l) {
   // A stopped process does not complete the handshake.
   if (to == bound_.end() || !to->second->runs() || to->second->paused() ||
       l.connector->paused()) {
-    world_.at(world_.now() + world_.chance().between(20ms, 100ms),
-              [this, &l] { try_connect(l); });
+    around_.at(around_.now() + around_.chance().between(20ms, 100ms),
+               [this, &l] { try_connect(l); });
     return;
   }
   auto c = std::make_shared<connection>();
@@ -43,26 +44,26 @@ void network::try_connect(lane& l) {
   const auto tell = [connector, peer] {
     if (connector->runs()) connector->told_up(peer);
   };
-  if (world_.plan().fault_free() || world_.chance().chance(0.7))
+  if (around_.climate().fault_free || around_.chance().chance(0.7))
     tell();
-  else if (world_.chance().chance(0.5))
-    world_.at(world_.now() + world_.chance().between(1ms, 3s), tell);
+  else if (around_.chance().chance(0.5))
+    around_.at(around_.now() + around_.chance().between(1ms, 3s), tell);
 }
 
 void network::send(node& from, proto::peer_id to, proto::message m) {
   if (const auto opened = opened_.find({&from, to}); opened != opened_.end()) {
     lane& l = *opened->second;
     if (l.now) return launch(l.now, true, std::move(m));
-    if (world_.plan().sends_wait || world_.plan().fault_free())
+    if (around_.climate().sends_wait || around_.climate().fault_free)
       l.waiting.push_back(std::move(m));
     return;
   }
   const auto accepted = accepted_.find({&from, to});
   if (accepted == accepted_.end())
-    return world_.books().violation(from.name() + " sends to a peer that never was");
+    return around_.violation(from.name() + " sends to a peer that never was");
   connection& c = *accepted->second;
   if (c.alive) return launch(accepted->second, false, std::move(m));
-  if (world_.now() < c.noticed || c.down_told) return;
+  if (around_.now() < c.noticed || c.down_told) return;
   c.down_told = true;
   from.told_down(to);
 }
@@ -72,8 +73,8 @@ void network::launch(const std::shared_ptr<connection>& c, bool up, proto::messa
   f->what = std::move(m);
   (up ? c->to_binder : c->to_connector).push_back(f);
   time_point& last = up ? c->last_to_binder : c->of->last_to_connector;
-  last = std::max(last, world_.now() + world_.delay());
-  world_.at(last, [this, c, up, f] {
+  last = std::max(last, around_.now() + around_.delay());
+  around_.at(last, [this, c, up, f] {
     f->ready = true;
     land(c, up);
   });
@@ -83,8 +84,8 @@ void network::land(const std::shared_ptr<connection>& c, bool up) {
   flights& list = up ? c->to_binder : c->to_connector;
   while (!list.empty() && (list.front()->ready || list.front()->lost)) {
     const auto f = list.front();
-    if (!f->lost && f->not_before > world_.now()) {
-      world_.at(f->not_before, [this, c, up] { land(c, up); });
+    if (!f->lost && f->not_before > around_.now()) {
+      around_.at(f->not_before, [this, c, up] { land(c, up); });
       return;
     }
     list.pop_front();
@@ -95,12 +96,12 @@ void network::land(const std::shared_ptr<connection>& c, bool up) {
 }
 
 void network::lose(flights& list, bool shift) {
-  const auto kept = world_.chance().between(0, list.size());
+  const auto kept = around_.chance().between(0, list.size());
   const auto later =
-      shift && world_.chance().chance(0.3) ? world_.chance().between(1ms, 1s) : 0ms;
+      shift && around_.chance().chance(0.3) ? around_.chance().between(1ms, 1s) : 0ms;
   for (std::size_t i = 0; i < list.size(); ++i) {
     list[i]->lost = i >= kept;
-    if (later > 0ms) list[i]->not_before = world_.now() + later;
+    if (later > 0ms) list[i]->not_before = around_.now() + later;
   }
 }
 
@@ -112,17 +113,17 @@ void network::cut(connection& c, bool lossless) {
     lose(c.to_binder, true);
     lose(c.to_connector, false);
   }
-  auto& chance = world_.chance();
-  c.noticed = world_.now();
+  auto& chance = around_.chance();
+  c.noticed = around_.now();
   if (!lossless && chance.chance(0.5))
-    c.noticed += chance.between(1ms, 3 * world_.plan().heartbeat);
+    c.noticed += chance.between(1ms, 3 * around_.climate().heartbeat);
   lane& l = *c.of;
   l.now.reset();
   if (l.connector->runs()) {
     if (lossless || chance.chance(0.5)) l.connector->told_down(l.at_connector);
     const auto wait = chance.chance(0.7) ? chance.between(1ms, 100ms)
-                                         : chance.between(1ms, 2 * world_.plan().heartbeat);
-    world_.at(world_.now() + wait, [this, &l] { try_connect(l); });
+                                         : chance.between(1ms, 2 * around_.climate().heartbeat);
+    around_.at(around_.now() + wait, [this, &l] { try_connect(l); });
   }
 }
 
@@ -144,8 +145,8 @@ void network::leave(node& n) {
 
 bool network::cut_one() {
   if (standing_.empty()) return false;
-  const auto c = standing_[world_.chance().between(0, standing_.size() - 1)];
-  world_.trace("net", [&] {
+  const auto c = standing_[around_.chance().between(0, standing_.size() - 1)];
+  around_.trace("net", [&] {
     return "cut " + c->of->connector->name() + " -> " + c->of->endpoint + ", under way " +
            std::to_string(c->to_binder.size()) + " and " +
            std::to_string(c->to_connector.size());

@@ -15,7 +15,7 @@
 namespace weir::sim {
 
 class node;
-class world;
+class surroundings;
 
 /// What the transports of all nodes amount to.
 ///
@@ -27,7 +27,7 @@ class world;
 /// after the first messages of the next connection.
 class network {
  public:
-  explicit network(world& w) : world_(w) {}
+  explicit network(surroundings& s) : around_(s) {}
 
   void bind(node& n, const std::string& endpoint);
   [[nodiscard]] proto::peer_id connect(node& n, const std::string& endpoint);
@@ -75,7 +75,7 @@ class network {
   void cut(connection& c, bool lossless);
   void lose(flights& list, bool shift);
 
-  world& world_;
+  surroundings& around_;
   std::map<std::string, node*> bound_;
   std::deque<lane> lanes_;
   std::vector<std::shared_ptr<connection>> standing_;

@@ -4,8 +4,7 @@
 #include "proto/links.hpp"
 #include "proto/message.hpp"
 #include "proto/outbox.hpp"
-#include "sim/scenario.hpp"
-#include "sim/world.hpp"
+#include "sim/surroundings.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -19,7 +18,7 @@ class node {
  public:
   enum class state { running, exited, killed };
 
-  node(world& w, std::string name, proto::role role);
+  node(surroundings& s, std::string name, proto::role role);
   virtual ~node() = default;
   node(const node&) = delete;
   node& operator=(const node&) = delete;
@@ -60,7 +59,7 @@ class node {
   [[nodiscard]] proto::links::options introduce(std::string results_to,
                                                 std::vector<proto::role> accepts) const;
 
-  world& world_;
+  surroundings& around_;
 
  private:
   void wake(time_point when);

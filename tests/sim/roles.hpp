@@ -7,6 +7,7 @@
 #include "proto/worker_state.hpp"
 #include "sim/node.hpp"
 #include "sim/output.hpp"
+#include "sim/world.hpp"
 
 #include <deque>
 #include <map>
@@ -27,6 +28,7 @@ class ventilator_node final : public node {
   [[nodiscard]] std::string standing() const override;
 
  private:
+  world& world_;
   time_point round(time_point now) override;
   void on_input(input in, time_point now) override;
   void died() override;
@@ -60,6 +62,7 @@ class worker_node final : public node {
   [[nodiscard]] std::string standing() const override;
 
  private:
+  world& world_;
   struct job {
     std::uint32_t source = 0;
     std::uint64_t seq = 0;
@@ -109,6 +112,7 @@ class sink_node final : public node {
   [[nodiscard]] bool met_nobody() const { return registered_.empty(); }
 
  private:
+  world& world_;
   time_point round(time_point now) override;
   void on_input(input in, time_point now) override;
   void died() override;

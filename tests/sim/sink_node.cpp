@@ -6,6 +6,7 @@ namespace weir::sim {
 
 sink_node::sink_node(world& w, std::uint32_t incarnation)
     : node(w, "s" + std::string(incarnation, '\''), proto::role::sink),
+      world_(w),
       machine_(introduce("", {proto::role::worker, proto::role::ventilator}), w.now()),
       output_(w, [this] { poke(world_.now()); }) {
   world_.net().bind(*this, "s");

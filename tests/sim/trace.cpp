@@ -1,4 +1,5 @@
-#include "sim/world.hpp"
+#include "sim/scenario.hpp"
+#include "sim/surroundings.hpp"
 
 #include <type_traits>
 

@@ -12,6 +12,7 @@ constexpr std::uint32_t refused_size = 64 * 1024;
 
 ventilator_node::ventilator_node(world& w, std::uint32_t index)
     : node(w, "v" + std::to_string(index), proto::role::ventilator),
+      world_(w),
       index_(index),
       machine_(
           introduce(!w.plan().sink                  ? ""

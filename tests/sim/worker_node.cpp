@@ -11,6 +11,7 @@ constexpr duration commit_patience = 10s;
 
 worker_node::worker_node(world& w, std::uint32_t slot, std::uint32_t incarnation)
     : node(w, "w" + std::to_string(slot) + std::string(incarnation, '\''), proto::role::worker),
+      world_(w),
       slot_(slot),
       slots_(static_cast<std::uint32_t>(w.chance().between(1, w.plan().max_slots))),
       machine_(

@@ -3,21 +3,17 @@
 #include "sim/roles.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace weir::sim {
 using namespace std::chrono_literals;
 
 world::world(const scenario& s, bool verbose)
-    : plan_(s), verbose_(verbose), chance_(s.seed), books_(plan_), net_(*this) {}
+    : surroundings(s.seed, {s.heartbeat, s.fault_free(), s.delays, s.long_delays, s.sends_wait},
+                   verbose),
+      plan_(s),
+      books_(plan_) {}
 
 world::~world() = default;
-
-void world::print(const std::string& who, const std::string& text) const {
-  std::printf("%10.6f  %-5s %s\n",
-              std::chrono::duration<double>(clock_.now().time_since_epoch()).count() - 1000,
-              who.c_str(), text.c_str());
-}
 
 std::vector<std::string> world::ventilator_endpoints() const {
   std::vector<std::string> all;
@@ -34,13 +30,6 @@ std::vector<std::string> world::worker_endpoints() const {
 bool world::last_ventilator_is_known_to(const std::set<std::uint32_t>& met) const {
   return std::all_of(ventilators_.begin(), ventilators_.end(),
                      [&](const auto* v) { return !v->runs() || met.contains(v->index()); });
-}
-
-duration world::delay() {
-  if (plan_.long_delays && !healed_ && chance_.chance(0.02))
-    return chance_.between(0ms, 3 * plan_.heartbeat);
-  if (plan_.delays) return chance_.between(20us, 20ms);
-  return chance_.between(20us, 200us);
 }
 
 void world::start_worker(std::uint32_t slot) {
@@ -81,7 +70,7 @@ void world::left(node& n) {
     books_.violation("C7 " + w->name() + " leaves before its ventilators");
   // Somebody must be there to do the work.
   if (needed)
-    at(now() + chance_.between(1ms, 1s), [this, slot = w->slot()] {
+    at(now() + chance().between(1ms, 1s), [this, slot = w->slot()] {
       if (!workers_[slot]->runs()) start_worker(slot);
     });
 }
@@ -90,20 +79,12 @@ void world::killed(node& n) {
   progress();
   if (auto* v = dynamic_cast<ventilator_node*>(&n)) return books_.abandoned(v->index());
   if (dynamic_cast<sink_node*>(&n)) {
-    at(now() + chance_.between(1ms, 3s), [this] { start_sink(); });
+    at(now() + chance().between(1ms, 3s), [this] { start_sink(); });
     return;
   }
   const auto slot = dynamic_cast<worker_node&>(n).slot();
-  at(now() + chance_.between(1ms, 2s), [this, slot] {
+  at(now() + chance().between(1ms, 2s), [this, slot] {
     if (!workers_[slot]->runs()) start_worker(slot);
-  });
-}
-
-void world::trouble(duration every, std::function<void()> what) {
-  at(now() + chance_.between(1ms, 2 * every), [this, every, what] {
-    if (healed_) return;
-    what();
-    trouble(every, what);
   });
 }
 
@@ -112,14 +93,14 @@ void world::begin_troubles() {
     std::vector<node*> alive;
     for (const auto& n : nodes_)
       if (n->runs()) alive.push_back(n.get());
-    return alive.empty() ? nullptr : alive[chance_.between(0, alive.size() - 1)];
+    return alive.empty() ? nullptr : alive[chance().between(0, alive.size() - 1)];
   };
   const auto a_worker = [this]() -> worker_node* {
-    auto* w = workers_[chance_.between(0, workers_.size() - 1)];
+    auto* w = workers_[chance().between(0, workers_.size() - 1)];
     return w->runs() ? w : nullptr;
   };
-  const auto often = [this] { return chance_.between(50ms, 3s); };
-  if (plan_.cuts) trouble(often(), [this] { (void)net_.cut_one(); });
+  const auto often = [this] { return chance().between(50ms, 3s); };
+  if (plan_.cuts) trouble(often(), [this] { (void)net().cut_one(); });
   if (plan_.kills)
     trouble(often(), [a_worker] {
       if (auto* w = a_worker()) w->kill();
@@ -134,23 +115,17 @@ void world::begin_troubles() {
     });
   if (plan_.pauses)
     trouble(often(), [this, pick] {
-      if (auto* n = pick()) n->pause_until(now() + chance_.between(1ms, 15 * plan_.heartbeat));
+      if (auto* n = pick()) n->pause_until(now() + chance().between(1ms, 15 * plan_.heartbeat));
     });
   if (plan_.abandons)
-    at(now() + chance_.between(1ms, plan_.trouble), [this] {
+    at(now() + chance().between(1ms, plan_.trouble), [this] {
       auto* v = ventilators_.back();
       if (!v->runs()) return;
-      if (chance_.chance(0.5))
+      if (chance().chance(0.5))
         v->kill();
       else
         v->abandon();
     });
-}
-
-void world::heal() {
-  trace("---", [] { return "all heals"; });
-  healed_ = true;
-  progress();
 }
 
 bool world::over() const {
@@ -191,7 +166,7 @@ world::result world::run() {
   }
   workers_.resize(plan_.workers);
   // Any start order.
-  const bool sink_first = chance_.chance(0.5);
+  const bool sink_first = chance().chance(0.5);
   if (plan_.sink && sink_first) start_sink();
   for (std::uint32_t i = 0; i < plan_.workers; ++i) start_worker(i);
   if (plan_.sink && !sink_first) start_sink();
@@ -206,7 +181,7 @@ world::result world::run() {
       books_.violation("C7 it does not end within three hours");
       break;
     }
-    if (!healed_ || now() - last_progress_ < patience) continue;
+    if (!healed() || now() - last_progress_ < patience) continue;
     if (auto why = stuck(); !why.empty()) books_.violation(std::move(why));
     break;
   }
