@@ -1,29 +1,12 @@
 #include "proto/rpc/caller.hpp"
 
+#include "proto/rpc/reply_batches.hpp"
 #include "proto/seq_set.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace weir::proto {
-namespace {
-/// Outcomes `offset` to `offset + n` of a run.
-reply_run part_of(const reply_run& whole, std::uint64_t offset, std::uint64_t n) {
-  reply_run part;
-  part.first = whole.first + offset;
-  part.code = whole.code;
-  part.results =
-      whole.results.slice(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(n));
-  if (!whole.details.empty()) {
-    const auto from = whole.details.begin() + static_cast<std::ptrdiff_t>(offset);
-    part.details.assign(from, from + static_cast<std::ptrdiff_t>(n));
-  }
-  part.queued_us = whole.queued_us;
-  part.service_us = whole.service_us;
-  part.received_us = whole.received_us;
-  return part;
-}
-}  // namespace
 
 caller::flight caller::flight::slice(std::uint64_t offset, std::uint64_t n) const {
   flight part = *this;
@@ -150,13 +133,13 @@ void caller::answer(session_id from, callee_state& c, reply_run reply, arrivals&
       finish(from, c, std::move(run.calls), std::move(reply), in);
     } else {
       const std::uint64_t n = run.size();
-      finish(from, c, std::move(run.calls), part_of(reply, first - range.first, n), in);
+      finish(from, c, std::move(run.calls), part_of_run(reply, first - range.first, n), in);
     }
   });
   for (const auto& run : of_streams)
     for (std::uint64_t i = 0; i < run.size(); ++i)
-      answer_stream(from, c, run.slice(i, 1), part_of(reply, run.first + i - range.first, 1),
-                    in);
+      answer_stream(from, c, run.slice(i, 1),
+                    part_of_run(reply, run.first + i - range.first, 1), in);
 }
 
 void caller::answer_stream(session_id from, callee_state& c, open_run call, reply_run reply,
@@ -196,8 +179,10 @@ void caller::on_parts(session_id from, part_batch&& parts, arrivals& in) {
 void caller::on_part(session_id from, callee_state& c, part_run part, arrivals& in) {
   stream_state* s = nullptr;
   std::uint64_t number = 0;
+  std::uint64_t window = 0;
   c.open.for_overlap({part.call, part.call}, [&](seq_range, const open_run& run) {
     if (!run.calls.streams() || run.cancelled) return;
+    window = run.calls.options->stream_window;
     number = run.calls.number + (part.call - run.first);
     s = &stream(number, run.calls);
   });
@@ -214,7 +199,7 @@ void caller::on_part(session_id from, callee_state& c, part_run part, arrivals& 
   const std::uint64_t call = std::exchange(part.call, number);
   part.first = s->arrived + 1;
   s->arrived = last;
-  in.parts.push_back({from, number, std::move(part)});
+  in.parts.push_back({from, number, std::move(part), window});
   if (!s->ended || s->ended->details[0].parts > s->arrived) return;
   reply_run reply = std::move(*s->ended);
   c.open.extract({call, call}, [&](std::uint64_t, open_run&& run) {
@@ -285,6 +270,19 @@ bool caller::draining(session_id callee) const {
 bool caller::has_window(session_id callee) const {
   const callee_state* c = find(callee);
   return c && c->has_window;
+}
+
+std::vector<caller::held> caller::in_flight(seq_range numbers) const {
+  std::vector<held> found;
+  places_.for_overlap(numbers, [&](seq_range range, const place& p) {
+    const callee_state& c = callees_.at(p.at);
+    const std::uint64_t call = p.call + (range.first - p.number);
+    c.open.for_overlap(
+        {call, call + range.size() - 1}, [&](seq_range part, const open_run& run) {
+          found.push_back({p.at, run.calls.slice(part.first - run.first, part.size())});
+        });
+  });
+  return found;
 }
 
 std::vector<session_id> caller::callees() const {

@@ -60,6 +60,7 @@ class caller {
     session_id from{};
     std::uint64_t number = 0;  ///< the owner's
     part_run part;             ///< its `call` is `number`
+    std::uint64_t window = 0;  ///< as in the call's options
   };
   struct progressed {
     session_id from{};
@@ -102,6 +103,13 @@ class caller {
   [[nodiscard]] bool draining(session_id callee) const;  ///< its window is 0
   [[nodiscard]] bool has_window(session_id callee) const;
   [[nodiscard]] std::vector<session_id> callees() const;
+
+  struct held {
+    session_id at{};
+    flight calls;
+  };
+  /// Those of these (the owner's numbers) that were sent and are not answered.
+  [[nodiscard]] std::vector<held> in_flight(seq_range numbers) const;
 
   /// Requires a callee that has joined and is not lost. Travels with the next flush() at which
   /// the callee can be reached. Calls with `no_reply` are forgotten with it.
