@@ -1,5 +1,6 @@
 #include "exec/call_pool.hpp"
 
+#include "exec/call_scope.hpp"
 #include "proto/limits.hpp"
 
 #include <pthread.h>
@@ -311,6 +312,7 @@ time_point call_pool::run_one(const group_ptr& group, std::uint32_t index, bench
   std::unique_ptr<proto::reply_details> details;
   at.scratch.clear();
   try {
+    const call_scope scope(handle.deadline(), handle.options());
     m.run(context, handle.arguments(), at.scratch);
     if (at.scratch.size() > proto::limits::payload_bytes)
       throw rpc_error(status::resource_exhausted,
@@ -352,6 +354,7 @@ void call_pool::start_stream(const group_ptr& group, std::uint32_t index, bench&
   s->until = s->handle.options().stream_window;
   std::string result;
   try {
+    const call_scope scope(s->handle.deadline(), s->handle.options());
     s->elements = methods_[group->method].open(s->context, s->handle.arguments());
     if (s->until == 0) {  // the caller wants them as one array
       std::uint64_t count = 0;
@@ -401,6 +404,7 @@ void call_pool::run_stream(const std::shared_ptr<open_stream>& s, bench& at) {
     }
     at.scratch.clear();
     try {
+      const call_scope scope(s->handle.deadline(), s->handle.options());
       if (!s->elements->next(at.scratch)) return end_stream(s, status::ok, nullptr, nothing);
       if (at.scratch.size() > proto::limits::payload_bytes)
         throw rpc_error(status::resource_exhausted, "an element is larger than a message");

@@ -201,7 +201,11 @@ void service_state::give(std::uint32_t method, call_queue::waiting calls, time_p
   const std::uint64_t n = calls.size();
   const bool stream = streams(calls.calls);
   running_ += n;
-  if (stream) streaming_ += n;
+  if (stream) {
+    streaming_ += n;
+    if (const auto c = callers_.find(calls.from); c != callers_.end()) c->second.streams += n;
+    share_now_ = true;
+  }
   in_slots_[calls.from].insert(calls.calls.first, {n, method, stream, calls.arrived, now});
   out.calls.push_back({calls.from, std::move(calls.calls), method, calls.deadline});
 }
@@ -283,7 +287,12 @@ void service_state::on_replied(session_id to, reply_run outcomes, time_point now
   if (runs->second.empty()) in_slots_.erase(runs);
   for (const auto& [first, run] : pieces) {
     running_ -= run.count;
-    if (run.streams) streaming_ -= run.count;
+    if (run.streams) {
+      streaming_ -= run.count;
+      if (const auto c = callers_.find(to); c != callers_.end())
+        c->second.streams -= std::min(c->second.streams, run.count);
+      share_now_ = true;
+    }
     queue_.finished(run.method, run.count);
     if (run.count == whole.size()) {
       account(run, outcomes, now);
@@ -383,7 +392,7 @@ void service_state::share_windows(time_point now) {
   for (auto& [id, c] : callers_) {
     const std::uint64_t first = std::min<std::uint64_t>(options_.slots, share);
     c.window = active(id, c) ? std::min(share, std::max(c.window, first) * step) : first;
-    callee_.window(id, c.window, bytes);
+    callee_.window(id, c.window + c.streams, bytes);
   }
   share_now_ = false;
   shared_at_ = measurements_;

@@ -123,7 +123,8 @@ class service_state {
   struct caller_info {
     introduction info;
     time_point last_calls;     // when it sent some
-    std::uint64_t window = 0;  // as last decided
+    std::uint64_t window = 0;   // as last decided
+    std::uint64_t streams = 0;  // that run; beside the window, as they may wait for its reader
   };
   struct method_state {
     method_info info;
