@@ -45,7 +45,7 @@ case $way in
     ;;
   programs)
     install_weir
-    for node in ventilator worker sink; do
+    for node in ventilator worker sink gateway; do
       "$work/usr/bin/weir-$node" --version
       grep -q "^\.SH OPTIONS" "$work"/usr/share/man/man1/weir-$node.1
     done

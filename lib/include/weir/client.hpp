@@ -25,6 +25,9 @@
 namespace weir {
 
 class mixed_batch;
+struct submit_settings;
+template <class R>
+class submitted;
 
 /// A client, seen with certain settings; what client.with() returns. Cheap to copy and to keep.
 ///
@@ -123,6 +126,14 @@ class client_view {
   }
   /// Calls of different methods, together.
   [[nodiscard]] mixed_batch batch() const;
+
+  /// Hands it over to the spool of a gateway, which makes it as soon as there is a worker. Takes
+  /// <weir/submit.hpp>.
+  template <class R = void, class... Args>
+  submitted<R> submit(std::string_view method, const Args&... args) const;
+  template <class R = void, class... Args>
+  submitted<R> submit(const submit_settings& how, std::string_view method,
+                      const Args&... args) const;
 
   [[nodiscard]] raw_client& raw() const noexcept { return *raw_; }
   [[nodiscard]] const prepared_settings& settings() const noexcept { return settings_; }
