@@ -1,0 +1,238 @@
+#include "net/client_impl.hpp"
+
+#include <weir/error.hpp>
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+namespace weir {
+namespace {
+using namespace std::chrono_literals;
+
+/// How long nobody leads before the loop thread looks after it. Long enough that a thread which
+/// makes one call after the other is left alone.
+constexpr auto unattended = 10ms;
+/// What the loop thread takes to step aside.
+constexpr auto aside_takes = 100us;
+
+/// For completions that no client sets.
+std::mutex lonely_mutex;
+std::condition_variable lonely_wakes;
+
+}  // namespace
+
+bool completion::wait(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(lonely_mutex);
+  auto expected = state::open;
+  state_.compare_exchange_strong(expected, state::awaited);
+  const auto is_done = [&] { return done(); };
+  if (until == proto::time_point::max())
+    lonely_wakes.wait(lock, is_done);
+  else
+    lonely_wakes.wait_until(lock, until, is_done);
+  return done();
+}
+
+void completion::complete() noexcept {
+  if (state_.exchange(state::done) != state::awaited) return;
+  { const std::lock_guard lock(lonely_mutex); }
+  lonely_wakes.notify_all();
+}
+
+bool raw_client::impl::wait(completion& what, proto::time_point until) {
+  if (what.done()) return true;
+  std::unique_lock lock(baton);
+  ++visitors;
+  while (!what.done() && (until == proto::time_point::max() || proto::clock::now() < until)) {
+    if (leading != leader::nobody || stopping) {
+      if (wait_in_line(lock, what, until)) continue;
+      break;
+    }
+    leading = leader::caller;
+    ++turns;
+    lock.unlock();
+    lead_for(what, until);
+    lock.lock();
+    leading = leader::nobody;
+  }
+  if (leading == leader::nobody) pass_on();
+  if (--visitors == 0 && stopping) visitors_leave.notify_all();
+  return what.done();
+}
+
+bool raw_client::impl::wait_in_line(std::unique_lock<std::mutex>& baton_held, completion& what,
+                                    proto::time_point until) {
+  if (leading == leader::loop && in_flight.load(std::memory_order_relaxed) <= few_calls &&
+      !stopping && !step_aside.exchange(true)) {
+    baton_held.unlock();
+    net.wake();
+    const auto patience = std::min(until, proto::clock::now() + aside_takes);
+    while (!what.done() && leading == leader::loop && proto::clock::now() < patience)
+      sched_yield();
+    baton_held.lock();
+    if (what.done() || leading == leader::nobody) return true;
+  }
+  auto expected = completion::state::open;
+  if (!what.state_.compare_exchange_strong(expected, completion::state::awaited) &&
+      expected == completion::state::done)
+    return true;
+  waiter me{what, {}, false};
+  waiters.push_back(&me);
+  const auto woken = [&] { return me.woken || what.done(); };
+  const bool in_time = until == proto::time_point::max()
+                           ? (me.wake.wait(baton_held, woken), true)
+                           : me.wake.wait_until(baton_held, until, woken);
+  std::erase(waiters, &me);
+  return in_time;
+}
+
+void raw_client::impl::complete(completion& what) noexcept {
+  if (what.state_.exchange(completion::state::done) != completion::state::awaited) return;
+  const std::lock_guard lock(baton);
+  for (auto* w : waiters)
+    if (&w->what == &what) w->wake.notify_one();
+}
+
+void raw_client::impl::pass_on() {
+  if (!waiters.empty() && !stopping) {
+    waiters.front()->woken = true;
+    waiters.front()->wake.notify_one();
+  } else if (stopping || wanted()) {
+    loop_wanted = true;
+    loop_wakes.notify_one();
+  }
+}
+
+bool raw_client::impl::wanted() const {
+  if (attended > quiet_up_to) return true;
+  const std::lock_guard lock(input_mutex);
+  return !intake.empty();
+}
+
+void raw_client::impl::want_loop() noexcept {
+  const std::lock_guard lock(baton);
+  if (std::exchange(loop_wanted, true)) return;
+  loop_wakes.notify_one();
+}
+
+void raw_client::impl::attend() noexcept {
+  std::uint64_t made = 0;
+  {
+    const std::lock_guard lock(input_mutex);
+    made = intake.made();
+  }
+  auto so_far = attended.load();
+  while (so_far < made && !attended.compare_exchange_weak(so_far, made)) {
+  }
+  if (leading == leader::nobody && !on_loop_thread()) want_loop();
+}
+
+void raw_client::impl::post(loop_work& what) noexcept {
+  what.next_ = nullptr;
+  const std::lock_guard lock(baton);
+  (first_work ? last_work->next_ : first_work) = &what;
+  last_work = &what;
+  if (has_work.exchange(true) || on_loop_thread()) return;
+  loop_wakes.notify_one();
+}
+
+void raw_client::impl::run_later(std::function<void()> what) {
+  const std::lock_guard lock(baton);
+  later.push_back(std::move(what));
+  if (has_work.exchange(true) || on_loop_thread()) return;
+  loop_wakes.notify_one();
+}
+
+void raw_client::impl::run_work(std::unique_lock<std::mutex>& baton_held) {
+  loop_work* next = std::exchange(first_work, nullptr);
+  const auto others = std::exchange(later, {});
+  has_work = false;
+  baton_held.unlock();
+  for (const auto& other : others) other();
+  while (next) {
+    loop_work* const current = next;
+    next = current->next_;  // it may be gone after this
+    current->run();
+  }
+  baton_held.lock();
+}
+
+void raw_client::impl::run_loop() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  loop_id = std::this_thread::get_id();
+  std::unique_lock lock(baton);
+  loop_wanted = true;  // to connect
+  auto seen = turns;
+  while (!stopping) {
+    if (has_work) {
+      run_work(lock);
+    } else if (leading == leader::nobody && !broken && (loop_wanted || wanted())) {
+      loop_wanted = false;
+      leading = leader::loop;
+      lock.unlock();
+      lead_as_loop();
+      lock.lock();
+      leading = leader::nobody;
+      // What was being looked after still is, unless somebody else does.
+      loop_wanted = !step_aside.exchange(false);
+      if (!waiters.empty()) pass_on();
+      seen = turns;
+    } else {
+      const bool told = loop_wakes.wait_for(lock, unattended, [&] {
+        return stopping || has_work || (leading == leader::nobody && loop_wanted && !broken);
+      });
+      if (!told && leading == leader::nobody && turns == seen) loop_wanted = true;
+      seen = turns;
+    }
+  }
+  // Those who lead see that this ends; nobody begins to.
+  net.wake();
+  loop_wakes.wait(lock, [&] { return leading == leader::nobody; });
+  leading = leader::loop;
+  lock.unlock();
+  close_down();
+  lock.lock();
+  while (has_work) run_work(lock);
+  visitors_leave.wait(lock, [&] { return visitors == 0; });
+}
+
+void raw_client::impl::lead_for(completion& what, proto::time_point until) {
+  std::unique_lock held(loop_mutex);
+  try {
+    settle(proto::clock::now());
+    deliver(held);
+    while (!what.done() && !stopping &&
+           (until == proto::time_point::max() || proto::clock::now() < until)) {
+      round(held, until);
+      deliver(held);
+    }
+  } catch (const std::exception& e) {
+    if (!held.owns_lock()) held.lock();
+    broken = true;
+    fail_all(held, status::internal, e.what());
+  }
+}
+
+void raw_client::impl::lead_as_loop() {
+  std::unique_lock held(loop_mutex);
+  try {
+    settle(proto::clock::now());
+    deliver(held);
+    while (!step_aside && !stopping && !has_work) {
+      round(held, proto::time_point::max());
+      deliver(held);
+    }
+  } catch (const std::exception& e) {
+    if (!held.owns_lock()) held.lock();
+    broken = true;
+    fail_all(held, status::internal, e.what());
+  }
+}
+
+}  // namespace weir
