@@ -1,6 +1,7 @@
 """Starts weir's programs and the Python peers for a test, waits for what it expects, and leaves nothing behind."""
 
 import io
+import json
 import os
 import shutil
 import socket
@@ -127,7 +128,7 @@ class InteropCase(unittest.TestCase):
         self.marks = os.path.join(self.dir, "marks")
         os.mkdir(self.marks)
         self.nodes = []
-        self.tasks, self.results = self.endpoint("t"), self.endpoint("r")
+        self.tasks, self.results, self.calls = self.endpoint("t"), self.endpoint("r"), self.endpoint("c")
         self.failures_before = self.failures_so_far()
 
     def failures_so_far(self):
@@ -147,11 +148,11 @@ class InteropCase(unittest.TestCase):
     def endpoint(self, name):
         return "ipc://" + os.path.join(self.dir, name)
 
-    def proxy(self, name):
+    def proxy(self, name, front="proxy"):
         """A proxy before the endpoint of that name, and where to connect to instead."""
-        made = Proxy(os.path.join(self.dir, name + "-proxy"), os.path.join(self.dir, name))
+        made = Proxy(os.path.join(self.dir, f"{name}-{front}"), os.path.join(self.dir, name))
         self.addCleanup(made.close)
-        return made, self.endpoint(name + "-proxy")
+        return made, self.endpoint(f"{name}-{front}")
 
     def start(self, command, stdin=b""):
         node = Node(self, f"{len(self.nodes)}-{os.path.basename(command[0])}", command, stdin)
@@ -188,6 +189,18 @@ class InteropCase(unittest.TestCase):
     def weir_sink(self, *options):
         return self.start([self.program("weir-sink"), "--bind", self.results, "-v", *options])
 
+    def weir_gateway(self, *options, bind=None):
+        node = self.start([self.program("weir-gateway"), "--bind", bind or self.calls, "-v", *options])
+        self.wait_until(lambda: "listening" in node.errors(), "the gateway listens")
+        return node
+
+    def weir_methods(self, *options):
+        return self.start([self.program("weir-worker"), "-v", *options])
+
+    def weir(self, verb, *arguments):
+        """The shell client."""
+        return self.start([os.path.join(NODES, "..", "cli", "weir"), verb, *arguments])
+
     # the peers in Python
     def python(self, program, *arguments, stdin=b""):
         node = self.start([sys.executable, os.path.join(HERE, program), *arguments], stdin)
@@ -202,6 +215,19 @@ class InteropCase(unittest.TestCase):
 
     def python_sink(self):
         return self.python("sink.py", self.results, self.path("records"))
+
+    def python_methods(self, calls=None):
+        return self.python("rpc_worker.py", calls or self.calls, "rpc_methods")
+
+    def python_client(self, *calls, to=None):
+        """Makes these calls, each (method, arguments, options), all at once."""
+        return self.python("rpc_client.py", to or self.calls,
+                           stdin=b"".join(json.dumps(call).encode() + b"\n" for call in calls))
+
+    def answers(self, client):
+        """The outcomes of a Python client's calls, once it has ended."""
+        self.assert_ends(client)
+        return [json.loads(line) for line in client.output().splitlines()]
 
     def path(self, name):
         return os.path.join(self.dir, name)

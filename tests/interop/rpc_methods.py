@@ -35,6 +35,14 @@ def broken(after):
 
 
 def mark(name):
-    """Leaves a mark that the test can see, once for each time that it is run."""
+    """Leaves a mark that the test can see, one for each time that it is run."""
     with open(os.path.join(os.environ["MARKS"], f"{name}-{time.monotonic_ns()}"), "w"):
         return name
+
+
+def marked_count(last, *marked):
+    """Streams the numbers up to last, and leaves marks at some."""
+    for n in range(1, last + 1):
+        if n in marked:
+            mark(str(n))
+        yield n
