@@ -168,7 +168,8 @@ struct calling_client {
     hears(from, reply_batch{{run}});
   }
   /// Answers the oldest weir.route that was sent to it.
-  void answers_route(std::uint32_t from, const std::vector<route_entry>& workers) {
+  void answers_route(std::uint32_t from, const std::vector<route_entry>& workers,
+                     bool idempotent = false) {
     put_questions_aside();
     auto& open = asked[from];
     REQUIRE(!open.empty());
@@ -176,7 +177,9 @@ struct calling_client {
     msgpack::packer<msgpack::sbuffer> p(packed);
     p.pack_array(static_cast<std::uint32_t>(workers.size()));
     for (const auto& w : workers) {
-      p.pack_map(5);
+      p.pack_map(6);
+      p.pack("idem");
+      p.pack(idempotent);
       p.pack("ep");
       p.pack(w.endpoints);
       p.pack("name");

@@ -551,6 +551,49 @@ TEST_CASE("a client that was introduced calls the worker directly") {
   }
 }
 
+TEST_CASE("a gateway tells whether a method may be repeated") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1);
+  c.tick();
+  const auto sent = c.call_to(1);
+  c.answers_route(1, {{{}, "worker5", 0, session_id{5}}}, true);
+  CHECK(c.out.opens.empty());
+  c.gateway_joins(2);
+  c.loses(1);
+  CHECK(c.out.outcomes.empty());
+  CHECK(c.call_to(2).options->attempt == 2);
+  CHECK(sent.options == nullptr);
+}
+
+TEST_CASE("a hash key is left to the gateway unless all workers can be called directly") {
+  call_options o;
+  o.hash_key = "alice";
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1, 1, {.options = o});
+  c.tick();
+  CHECK(c.calls_sent(1) == 1);
+  std::vector<route_entry> workers{{{"tcp://a:1"}, "worker5", 0, session_id{5}}};
+  SUBCASE("which one cannot") {
+    workers.push_back({{}, "worker6", 0, session_id{6}});
+    c.answers_route(1, workers);
+    c.machine.worker_opened("tcp://a:1", peer_id{5}, c.now, c.out);
+    c.worker_joins(5, {"work"});
+    c.calls(2, 1, {.options = o});
+    c.tick();
+    CHECK(c.calls_sent(1) == 1);
+  }
+  SUBCASE("which all can") {
+    c.answers_route(1, workers);
+    c.machine.worker_opened("tcp://a:1", peer_id{5}, c.now, c.out);
+    c.worker_joins(5, {"work"});
+    c.calls(2, 1, {.options = o});
+    c.tick();
+    CHECK(c.calls_sent(5) == 1);
+  }
+}
+
 TEST_CASE("a gateway is asked once about a method, and again when it was used for a while") {
   calling_client c;
   c.gateway_joins(1);

@@ -144,7 +144,7 @@ std::string routes(std::span<const route> workers) {
   writer out;
   out.array(workers.size());
   for (const route& r : workers) {
-    out.map(4);
+    out.map(5);
     out.key("ep");
     out.array(r.endpoints.size());
     for (const std::string& endpoint : r.endpoints) out.text(endpoint);
@@ -153,6 +153,7 @@ std::string routes(std::span<const route> workers) {
     std::array<char, 8> session{};
     store_big_endian(static_cast<std::uint64_t>(r.session), session.data());
     out.binary("session", {session.data(), session.size()});
+    out.entry("idem", r.idempotent);
   }
   return out.take();
 }

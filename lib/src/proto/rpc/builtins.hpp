@@ -41,12 +41,13 @@ struct measured {
                                 std::uint64_t workers, std::uint64_t clients,
                                 std::span<const measured> methods, time_point now);
 
-/// A worker that clients may call directly.
+/// A worker that offers a method.
 struct route {
-  std::vector<std::string> endpoints;
+  std::vector<std::string> endpoints;  ///< where clients may call it directly; may be empty
   std::string name;
   double load = 0;  ///< in hand relative to its window
   session_id session{};
+  bool idempotent = false;
 };
 [[nodiscard]] std::string routes(std::span<const route> workers);
 

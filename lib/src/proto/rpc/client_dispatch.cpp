@@ -99,9 +99,11 @@ caller::flight client_state::place(method_state& m, caller::flight calls, sessio
     return true;
   };
   const auto to_workers = [&](session_id not_to) {
+    const bool keyed = calls.options && !calls.options->hash_key.empty();
+    // Only somebody who knows all workers can tell whose key it is.
+    if (keyed && !gateways_.empty() && (m.partly || m.workers.size() < m.introduced)) return;
     const std::vector<candidate> workers = direct_candidates(m, calls, not_to);
     if (workers.empty()) return;
-    const bool keyed = calls.options && !calls.options->hash_key.empty();
     const std::vector<share> shares =
         keyed ? share_by_key(workers, calls.size(), calls.options->hash_key)
               : share_out(workers, calls.size(), piece(m), ++turn_);

@@ -50,6 +50,8 @@ void client_state::on_routes(const caller::answered& a, time_point now, client_o
   const auto answer = read_routes(a.reply.results[0]);
   if (!answer) return out.warn(name_of(a.from) + " gave an answer about routes that is none");
   if (answer->idempotent) m.idempotent = *answer->idempotent;
+  m.partly = answer->others;
+  m.introduced = answer->workers.size();
   if (options_.introduce) introduced(answer->workers, now, out);
 }
 

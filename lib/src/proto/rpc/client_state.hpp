@@ -63,9 +63,9 @@ struct client_outbox : outbox {
 ///
 /// Chooses among direct workers by load, in pieces of about a millisecond's work, and goes to
 /// the least loaded gateway when no worker has room; a hash key chooses by consistent hashing
-/// among direct workers (a gateway does its own). Asks a gateway (`weir.route`) about each
-/// method that is called, and calls the workers that it is introduced to directly, while they
-/// are reachable and have room.
+/// among direct workers if those are all that there are, and is left to a gateway otherwise.
+/// Asks a gateway (`weir.route`) about each method that is called, and calls the workers that
+/// it is introduced to directly, while they are reachable and have room.
 ///
 /// Pure: see links. Drive it like worker_state: tick() after each round of messages and calls;
 /// only there anything is sent.
@@ -141,6 +141,8 @@ class client_state {
     std::vector<offering> workers;  // that offer it, and can be called directly
     bool builtin = false;           // `weir.*`: anybody answers
     bool idempotent = false;        // somebody has said so
+    bool partly = false;            // some workers can be reached through a gateway only
+    std::size_t introduced = 0;     // and so many directly, as a gateway has said
     bool measured = false;          // service_us means something
     double service_us = 0;          // of one call, smoothed; 0: not known
     bool busy = false;              // in busy_

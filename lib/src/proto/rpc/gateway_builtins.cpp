@@ -92,8 +92,8 @@ std::string gateway_state::describe_routes(const std::string& method) const {
   const auto it = directory_.methods().find(method);
   if (it != directory_.methods().end())
     for (const worker_record* w : it->second.workers)
-      if (!w->direct.empty())
-        all.push_back({w->direct, w->info.name, workers_.load(w->id), w->id});
+      all.push_back(
+          {w->direct, w->info.name, workers_.load(w->id), w->id, it->second.info.idempotent});
   return builtins::routes(all);
 }
 

@@ -51,8 +51,11 @@ void read_entry(msgpack_reader& in, route_answer& answer) {
       in.skip(1);
     }
   }
-  if (in.ok() && !worker.endpoints.empty() && worker.session != session_id{})
+  if (!in.ok()) return;
+  if (!worker.endpoints.empty() && worker.session != session_id{})
     answer.workers.push_back(std::move(worker));
+  else
+    answer.others = true;
 }
 }  // namespace
 
