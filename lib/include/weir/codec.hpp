@@ -54,6 +54,11 @@ template <class T>
 inline constexpr bool is_byte_vector<std::vector<T>> = is_byte<T>;
 
 template <class T>
+inline constexpr bool is_array = false;
+template <class T, std::size_t N>
+inline constexpr bool is_array<std::array<T, N>> = true;
+
+template <class T>
 inline constexpr bool is_text =
     std::is_same_v<T, std::string> || std::is_same_v<T, std::string_view> ||
     std::is_same_v<std::decay_t<T>, const char*> || std::is_same_v<std::decay_t<T>, char*>;
@@ -196,7 +201,7 @@ void put_arguments(std::string& out, const Args&... args) {
 
 /// Exactly one value, and nothing behind it. A T of void wants nothing in particular.
 template <class T>
-[[nodiscard]] T decode(std::string_view bytes) {
+T decode(std::string_view bytes) {
   msgpack_cursor in(bytes);
   if constexpr (std::is_void_v<T>) {
     if (!bytes.empty()) (void)in.skip();
@@ -237,7 +242,7 @@ void take_argument(msgpack_cursor& in, Tuple& into, std::uint32_t& left) {
 
 /// The arguments of one call. At the end, those that are std::optional may be missing.
 template <class Tuple>
-[[nodiscard]] Tuple decode_arguments(std::string_view bytes) {
+Tuple decode_arguments(std::string_view bytes) {
   msgpack_cursor in(bytes);
   Tuple all;
   auto count = in.array();
@@ -278,7 +283,7 @@ template <class T>
     const auto inner = type_name<typename T::value_type>();
     return inner == "any" || inner.ends_with('?') ? inner : inner + "?";
   } else if constexpr (is_a<T, std::vector> || is_a<T, std::list> || is_a<T, std::deque> ||
-                       is_a<T, std::set> || is_a<T, std::unordered_set>) {
+                       is_a<T, std::set> || is_a<T, std::unordered_set> || codec::is_array<T>) {
     return "[" + type_name<typename T::value_type>() + "]";
   } else if constexpr (codec::is_text_map<T>) {
     if constexpr (codec::is_text<typename T::key_type>)
