@@ -260,8 +260,10 @@ void gateway_state::dispatch(method_record& m, time_point now) {
 
 void gateway_state::give_up_waiting(method_record& m, time_point now) {
   if (!m.workers.empty() || now < m.without_since + options_.wait) return;
-  for (auto& [first, run] : m.queue.arrived_by(now - options_.wait))
-    fail({&m, first, std::move(run)}, no_worker(m), now);
+  // Again and again: a call that fails makes those with the same key take its place.
+  for (auto late = m.queue.arrived_by(now - options_.wait); !late.empty();
+       late = m.queue.arrived_by(now - options_.wait))
+    for (auto& [first, run] : late) fail({&m, first, std::move(run)}, no_worker(m), now);
 }
 
 void gateway_state::serve_queues(time_point now) {
