@@ -181,11 +181,14 @@ void transport::wait(proto::time_point deadline, bool reading,
 int transport::sleep(proto::time_point now, proto::time_point deadline, int timeout) {
   if (spin_) {
     const auto until = std::min(now + spinner::longest, deadline);
-    do {
+    for (auto before = now;;) {
       if (const int ready = ::poll(fds_.data(), fds_.size(), 0); ready != 0) return ready;
       // To libzmq's own thread, if it waits for this processor: it has what we look for.
       sched_yield();
-    } while (proto::clock::now() < until);
+      const auto after = proto::clock::now();
+      if (after >= until || after - before > spinner::crowded) break;
+      before = after;
+    }
   }
   return ::poll(fds_.data(), fds_.size(), timeout);
 }
