@@ -17,6 +17,7 @@ import msgpack
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODES = os.environ.get("WEIR_NODES", os.path.join(HERE, "..", "..", "build", "nodes"))
+CLIENT = os.environ.get("WEIR_CLIENT", os.path.join(NODES, "..", "cli", "weir"))
 DEADLINE = 60.0  # for any one wait; what takes that long has failed
 
 
@@ -197,9 +198,9 @@ class InteropCase(unittest.TestCase):
     def weir_methods(self, *options):
         return self.start([self.program("weir-worker"), "-v", *options])
 
-    def weir(self, verb, *arguments):
+    def weir(self, verb, *arguments, stdin=b""):
         """The shell client."""
-        return self.start([os.path.join(NODES, "..", "cli", "weir"), verb, *arguments])
+        return self.start([CLIENT, verb, *arguments], stdin)
 
     # the peers in Python
     def python(self, program, *arguments, stdin=b""):

@@ -53,8 +53,8 @@ while (waiting := unanswered()) and time.monotonic() < deadline:
             for n, element in payloads(first, count, lengths):
                 parts += [element] if n == len(parts) + 1 else []
             send(CREDIT, [number, len(parts), len(parts) + 8])
-    elif kind == ERROR and fields[0] == 1:  # the connection is new
-        beat = hello
+    beat = hello if kind == ERROR and fields[0] == 1 else beat  # the connection is new
 send(CANCEL, [n for call in waiting for n in (call.number, call.number)], "the deadline has passed")
 for call in calls:
-    print(json.dumps({"code": 4 if call.code is None else call.code, **call.details, "elements": call.parts}))
+    outcome = {"code": 4 if call.code is None else call.code, **call.details, "elements": call.parts}
+    print(json.dumps(outcome, default=bytes.hex))

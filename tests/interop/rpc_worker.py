@@ -5,7 +5,7 @@ import importlib, inspect, os, sys, types, msgpack, zmq
 
 HELLO, WELCOME, PART, WINDOW, ALIVE, ERROR, OFFER, CALL, REPLY, CREDIT, CANCEL = 1, 2, 5, 6, 16, 18, 19, 20, 21, 22, 23
 codes = {KeyError: 5, TypeError: 3}  # of others: their `code`, or 2
-methods = dict(inspect.getmembers(importlib.import_module(sys.argv[2]), inspect.isfunction))
+methods = inspect.getmembers(importlib.import_module(sys.argv[2]), inspect.isfunction)  # names and functions
 hello = beat = [HELLO, 1, "worker", "", os.urandom(8), {"slots": 1}]
 caller, calls, link = None, {}, zmq.Context().socket(zmq.DEALER)  # calls by number, until the caller has the reply
 link.connect(sys.argv[1])
@@ -15,8 +15,8 @@ def tell(call, *message, body):  # and keep it
     call.told.append((message, body))
     call.quiet or send(*message, body=body)
 def steps(method, arguments, streams):  # yields the elements, returns the result
-    inspect.signature(methods[method]).bind(*arguments)
-    result = methods[method](*arguments)
+    inspect.signature(dict(methods)[method]).bind(*arguments)
+    result = dict(methods)[method](*arguments)
     return result if not inspect.isgenerator(result) else (yield from result) if streams else list(result)
 def go_on(call, until):  # to this element, or to the end
     try:
@@ -38,7 +38,7 @@ while True:
     kind, *fields = msgpack.unpackb(header)
     if kind == WELCOME:
         calls, caller, beat = calls if caller == fields[3] else {}, fields[3], [ALIVE]
-        send(OFFER, [[name, {"doc": inspect.getdoc(f) or ""}] for name, f in methods.items()])
+        send(OFFER, [[n, {"doc": f.__doc__ or "", "stream": inspect.isgeneratorfunction(f)}] for n, f in methods])
         send(WINDOW, 1000, 16 << 20)
     elif kind == CALL:
         calls = {number: call for number, call in calls.items() if number > fields[0]}

@@ -5,7 +5,7 @@ import unittest
 from harness import InteropCase
 
 
-class PythonCalls(InteropCase):
+class CallsCase(InteropCase):
     def wait_for_methods(self, gateway, workers=1):
         self.wait_until(lambda: gateway.errors().count("joined") >= workers, f"{workers} workers joined the gateway")
 
@@ -21,6 +21,8 @@ class PythonCalls(InteropCase):
         self.assertEqual([answer for answer in answers if answer["code"] != 0], [])
         return [answer["result"] for answer in answers]
 
+
+class PythonCalls(CallsCase):
     def test_a_batch_is_answered_call_by_call(self):
         self.with_python_worker()
         self.assertEqual(self.values_of(*(["add", [n, 1], {}] for n in range(20_000))), list(range(1, 20_001)))
@@ -33,7 +35,8 @@ class PythonCalls(InteropCase):
     def test_failures_say_why(self):
         self.with_python_worker()
         wrong, thrown, coded, unknown, own = self.answers(self.python_client(
-            ["add", [1], {}], ["fail", ["no"], {}], ["overload", [], {}], ["nothing", [], {}], ["weir.nothing", [], {}]))
+            ["add", [1], {}], ["fail", ["no"], {}], ["overload", [], {}], ["nothing", [], {}],
+            ["weir.nothing", [], {}]))
         self.assertEqual([wrong["code"], wrong["type"]], [3, "TypeError"])
         self.assertEqual([thrown["code"], thrown["type"], thrown["msg"]], [2, "ValueError", "no"])
         self.assertEqual([coded["code"], coded["msg"]], [8, "come back later"])
@@ -56,7 +59,8 @@ class PythonCalls(InteropCase):
             ["weir.ping", [], {}], ["weir.services", [], {}], ["weir.stats", [], {}], ["weir.route", ["add"], {}])
         self.assertEqual(ping["role"], "gateway")
         self.assertEqual({one["name"]: one["workers"] for one in services}["add"], 1)
-        self.assertEqual([stats["workers"], stats["clients"], routes], [1, 1, []])
+        self.assertEqual([stats["workers"], stats["clients"]], [1, 1])
+        self.assertEqual([one["ep"] for one in routes], [[]])
 
     def test_no_worker_within_the_wait_is_an_error_and_not_a_hang(self):
         self.weir_gateway("--wait", "50ms")
@@ -87,6 +91,90 @@ class PythonCalls(InteropCase):
         self.assertEqual([stream["code"], stream["elements"]], [0, list(range(1, 3001))])
         self.assertEqual([[one["code"], one["result"]] for one in others], [[0, f"m{n}x"] for n in range(100)])
         self.assertEqual(len(self.begun()), 106)
+
+
+class PythonWorkerAndTheShell(CallsCase):
+    def call(self, *arguments, stdin=b"", status=0):
+        node = self.weir("call", *arguments, stdin=stdin)
+        self.assert_ends(node, status=status)
+        return node
+
+    def test_weir_call_gets_results_and_streams(self):
+        self.with_python_worker()
+        self.assertEqual(self.call(self.calls, "add", "2", "3").output(), b"5\n")
+        self.assertEqual(self.call(self.calls, "echo", '{"a": [1, null]}').output(), b'{"a":[1,null]}\n')
+        self.assertEqual(self.call(self.calls, "count", "1", "3").output().split(b"\n")[:3], [b"1", b"2", b"3"])
+
+    def test_weir_call_makes_a_call_of_each_line(self):
+        self.with_python_worker()
+        lines = b"".join(b"[%d, 1]\n" % n for n in range(2000))
+        node = self.call("-P", "64", "--keep-order", self.calls, "add", "-", stdin=lines)
+        self.assertEqual(node.output(), b"".join(b"%d\n" % n for n in range(1, 2001)))
+
+    def test_weir_call_says_what_failed_and_where(self):
+        self.with_python_worker()
+        thrown = self.call(self.calls, "fail", "no", status=1)
+        self.assertIn("UNKNOWN: no (ValueError", thrown.errors())
+        self.assertIn("INVALID_ARGUMENT", self.call(self.calls, "add", "1", status=2).errors())
+        self.assertIn("NOT_FOUND", self.call(self.calls, "nothing", status=2).errors())
+        self.assertIn("come back later", self.call("--retries", "0", self.calls, "overload", status=4).errors())
+
+    def test_calls_with_one_key_are_run_once(self):
+        self.with_python_worker()
+        for _ in range(3):
+            self.assertEqual(self.call("--key", "k", self.calls, "mark", "once").output(), b"once\n")
+        self.assertEqual(len(self.begun("once")), 1)
+
+    def test_a_stream_that_nobody_reads_any_more_is_stopped(self):
+        self.with_python_worker()
+        self.call("--deadline", "300ms", "--retries", "0", self.calls, "marked_count", "1000000000", status=3)
+        self.assertEqual(self.call(self.calls, "add", "2", "3").output(), b"5\n")
+
+    def test_weir_services_lists_what_python_offers(self):
+        self.with_python_worker()
+        services = self.weir("services", self.calls)
+        self.assert_ends(services)
+        self.assertIn(b"Streams the numbers from first to last", services.output())
+
+
+class PythonClientAndWeirsWorker(CallsCase):
+    METHODS = ("--method", "upper=tr a-z A-Z", "--method", "join=echo {1} {2}", "--method",
+               "three=sh -c 'echo no >&2; exit 3'")
+
+    def check(self):
+        upper, join, three, other = self.answers(self.python_client(
+            ["upper", ["abc"], {}], ["join", ["a", "b c"], {"md": {"who": "me"}}], ["three", [], {}],
+            ["other", [], {}]))
+        self.assertEqual([upper["code"], upper["result"]], [0, "ABC"])
+        self.assertEqual([join["code"], join["result"]], [0, "a b c"])
+        self.assertEqual([three["code"], three["type"], three["msg"]], [2, "exit 3", "no"])
+        self.assertEqual([other["code"], other["ns"]], [5, True])
+
+    def test_through_a_gateway(self):
+        gateway = self.weir_gateway()
+        self.weir_methods("--from", self.calls, *self.METHODS)
+        self.wait_for_methods(gateway)
+        self.check()
+
+    def test_directly(self):
+        self.weir_methods("--bind", self.calls, *self.METHODS)
+        self.check()
+
+    def test_a_batch(self):
+        self.weir_methods("--bind", self.calls, "--method", "echo=cat")
+        answers = self.answers(self.python_client(*(["echo", [f"line {n}"], {"pr": n % 10}] for n in range(300))))
+        self.assertEqual([[one["code"], one["result"]] for one in answers], [[0, f"line {n}"] for n in range(300)])
+
+    def test_a_worker_that_drains_answers_what_it_has(self):
+        script = 'touch "$MARKS/slow-1"; while [ ! -e "$MARKS/gate" ]; do sleep 0.02; done'
+        worker = self.weir_methods("--bind", self.calls, "--method", f"slow=sh -c '{script}'")
+        client = self.python_client(["slow", [], {}])
+        self.wait_until(lambda: self.begun("slow"), "the call has begun")
+        worker.process.terminate()
+        self.wait_until(lambda: "leaving" in worker.errors(), "the worker is told to leave")
+        self.open_gate()
+        self.assertEqual(self.answers(client)[0]["code"], 0)
+        self.assert_ends(worker)
 
 
 if __name__ == "__main__":
