@@ -19,7 +19,7 @@ struct exit_status {
 };
 
 // The same for every program: scripts should not have to know which one they called.
-constexpr std::array<exit_status, 12> statuses{{
+constexpr std::array<exit_status, 13> statuses{{
     {exit_code::ok, "All tasks succeeded, and everything is accounted for."},
     {exit_code::some_failed, "Everything is accounted for, and some tasks failed for good."},
     {exit_code::usage, "A bad option, endpoint or configuration file."},
@@ -29,6 +29,7 @@ constexpr std::array<exit_status, 12> statuses{{
     {exit_code::software, "A bug in weir."},
     {exit_code::cannot_create, "An output file cannot be created, or exists."},
     {exit_code::io, "Reading or writing failed."},
+    {exit_code::in_use, "Another process uses the file; it may work later."},
     {exit_code::protocol, "A peer speaks another version of the protocol, or not weir at all."},
     {exit_code::permission, "An address or a file is not permitted, or --insecure is missing."},
     {exit_code::signalled, "Ended by signal n before the work was complete."},
@@ -80,12 +81,16 @@ std::string options_section(const CLI::App& app) {
   return out;
 }
 
-std::string exit_section() {
+std::string exit_section(const program& about) {
   std::string out = section("exit status");
-  for (const auto& [code, meaning] : statuses)
+  for (const auto& [code, meaning] : about.statuses)
+    out += tagged("\\fB" + std::to_string(code) + "\\fR", roff_escape(meaning));
+  for (const auto& [code, meaning] : statuses) {
+    if (!about.statuses.empty() && code < exit_code::usage) continue;
     out += tagged("\\fB" + std::to_string(static_cast<int>(code)) +
                       (code == exit_code::signalled ? "+n\\fR" : "\\fR"),
                   roff_escape(meaning));
+  }
   return out;
 }
 
@@ -144,15 +149,17 @@ std::string roff_escape(std::string_view text) {
 }
 
 std::string man_page(const CLI::App& app, const program& about) {
+  // The page of `weir call` is called weir-call, as git's are.
+  std::string page = about.name;
+  std::replace(page.begin(), page.end(), ' ', '-');
   // No date: the page is made anew from each version.
-  std::string out = ".TH \"" + upper(roff_escape(about.name)) +
+  std::string out = ".TH \"" + upper(roff_escape(page)) +
                     "\" 1 \"\" \"weir " WEIR_VERSION "\" \"User Commands\"\n";
-  out +=
-      section("name") + roff_escape(about.name) + " \\- " + roff_escape(about.summary) + "\n";
+  out += section("name") + roff_escape(page) + " \\- " + roff_escape(about.summary) + "\n";
   out += section("synopsis") + bold(about.name) + " " + roff_escape(about.usage) + "\n";
   out += section("description") + paragraphs(about.description);
   out += options_section(app);
-  out += exit_section();
+  out += exit_section(about);
   out += environment_section(app);
   out += examples_section(about);
   if (!about.see_also.empty()) {
