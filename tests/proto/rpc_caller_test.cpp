@@ -361,6 +361,8 @@ TEST_CASE("a stream's reply that overtakes its elements waits for them") {
     n.replies(worker1, 2, 1, status::ok, 5);
     CHECK(n.answered().empty());
     CHECK(n.calls.cancel({8, 8}, "enough", n.in).empty());
+    REQUIRE(n.in.answers.size() == 1);
+    CHECK(n.in.answers[0].reply.code == status::cancelled);  // for elements are missing
     CHECK(n.answered() == seq_ranges{{8, 8}});
     CHECK(n.calls.size() == 0);
   }
@@ -370,6 +372,22 @@ TEST_CASE("a stream's reply that overtakes its elements waits for them") {
     CHECK(n.answered() == seq_ranges{{8, 8}});
     CHECK(n.calls.arrived(8) == 0);
   }
+}
+
+TEST_CASE("a cancelled stream succeeds only if nothing of it was dropped") {
+  calling_node n;
+  n.joins(worker1, 11);
+  n.sends(worker1, 7, 2, stream_of(10));
+  n.flush();
+  n.elements(worker1, 1, 1, 5);
+  n.elements(worker1, 2, 1, 4);
+  CHECK(n.calls.cancel({7, 8}, "enough", n.in).empty());
+  n.elements(worker1, 2, 5, 1);
+  n.in.clear();
+  n.replies(worker1, 1, 2, status::ok, 5);
+  REQUIRE(n.in.answers.size() == 2);
+  CHECK(n.in.answers[0].reply.code == status::ok);
+  CHECK(n.in.answers[1].reply.code == status::cancelled);
 }
 
 TEST_CASE("progress is reported of calls that are in flight") {

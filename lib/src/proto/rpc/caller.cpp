@@ -108,6 +108,13 @@ void caller::forget(callee_state& c, const flight& calls) {
 
 void caller::finish(session_id from, callee_state& c, flight calls, reply_run reply,
                     arrivals& in) {
+  // Cancelled, and its elements were not waited for: it is no success.
+  if (calls.streams() && reply.code == status::ok && !reply.details.empty() &&
+      reply.details[0].parts > arrived(calls.number)) {
+    reply.code = status::cancelled;
+    reply.results = pack::of({});
+    reply.details[0].message = "cancelled before all elements had come";
+  }
   forget(c, calls);
   c.unreported_answers += calls.size();
   c.unreported_bytes += reply.results.bytes();
@@ -153,6 +160,18 @@ void caller::answer_stream(session_id from, callee_state& c, open_run call, repl
     const std::uint64_t first = call.first;
     c.open.insert(first, std::move(call));
     return;
+  }
+  finish_stream(from, c, std::move(call), std::move(reply), in);
+}
+
+void caller::finish_stream(session_id from, callee_state& c, open_run call, reply_run reply,
+                           arrivals& in) {
+  // Elements that came after it was cancelled were dropped: then it has not succeeded.
+  const std::uint64_t elements = reply.details.empty() ? 0 : reply.details[0].parts;
+  if (reply.code == status::ok && elements > arrived(call.calls.number)) {
+    reply.code = status::cancelled;
+    reply.results = pack(blob(), 1, 0);
+    reply.details[0].message = "cancelled by the caller";
   }
   finish(from, c, std::move(call.calls), std::move(reply), in);
 }
@@ -352,7 +371,7 @@ void caller::stop(session_id at, callee_state& c, seq_range calls, const std::st
     const auto ended = streams_.find(run.calls.number);
     if (run.size() == 1 && ended != streams_.end() && ended->second.ended) {
       reply_run reply = std::move(*ended->second.ended);
-      finish(at, c, std::move(run.calls), std::move(reply), in);
+      finish_stream(at, c, std::move(run), std::move(reply), in);
     } else {
       const std::uint64_t first = run.first;
       c.open.insert(first, std::move(run));
