@@ -1,5 +1,6 @@
 // weir-worker: runs a command for each task.
 #include "link_options.hpp"
+#include "method_worker.hpp"
 #include "node_main.hpp"
 #include "plain_nodes.hpp"
 #include "watcher.hpp"
@@ -22,8 +23,8 @@ namespace {
 
 const program about{
     "weir-worker",
-    "run a command for each weir task",
-    "[OPTION...] -- COMMAND [ARG...]",
+    "run a command for each weir task, or offer commands to be called",
+    "[OPTION...] (-- COMMAND [ARG...] | --method NAME=COMMAND...)",
     "Takes tasks from a weir-ventilator, runs COMMAND for each, and delivers its standard "
     "output "
     "to the sink that the ventilator names (or back to it). Start as many workers as you like, "
@@ -31,6 +32,13 @@ const program about{
     "The task replaces {} wherever it stands in an ARG, as one argument, never split and "
     "without "
     "a shell; without any {} it is appended. With --stdin the command reads it instead.\n\n"
+    "With --method it takes no tasks. It offers commands to those who call methods: through "
+    "gateways (--from; several are served alike), or directly (--bind). A command's exit code "
+    "decides: 0 is OK with standard output as the result; 64 and 65 INVALID_ARGUMENT, 66 and "
+    "68 "
+    "NOT_FOUND, 69 and 75 UNAVAILABLE, 70 INTERNAL, 77 and 126 PERMISSION_DENIED, 127 "
+    "UNIMPLEMENTED, others UNKNOWN, a signal ABORTED; the end of standard error is the error's "
+    "message. When the caller gives up or its deadline passes, the command is ended.\n\n"
     "SIGTERM or SIGINT: finish what runs, hand back the rest, leave. A second one: hand back "
     "what "
     "runs as well. Nothing that was started for a task survives the worker, even after kill "
@@ -38,8 +46,11 @@ const program about{
     {{"Hash files, two at a time", "weir-worker -j2 -- sha256sum {}"},
      {"A filter that starts once and answers each line with a line",
       "weir-worker --coproc -- awk '{ print length($0); fflush() }'"},
-     {"A small shell script per task", "weir-worker --shell -- 'wc -l < \"$1\"'"}},
-    {"weir-ventilator(1)", "weir-sink(1)"}};
+     {"A small shell script per task", "weir-worker --shell -- 'wc -l < \"$1\"'"},
+     {"Commands that others can call, through a gateway",
+      "weir-worker --from tcp://127.0.0.1:5555 --method hash=sha256sum \\\n"
+      "  --method 'resize(size, image)->bytes=convert - -resize {size} -'"}},
+    {"weir-ventilator(1)", "weir-sink(1)", "weir-gateway(1)", "weir(1)"}};
 
 struct settings {
   worker_options node;
@@ -48,22 +59,27 @@ struct settings {
   bool shell = false;
   std::string coproc;
   plain_settings plain;
+  method_settings methods;
 };
 
 void declare(CLI::App& app, settings& s) {
   s.node.connect = {std::string(default_tasks_endpoint)};
-  add_endpoints(app, "--from", s.node.connect, "WEIR_TASKS",
-                "The ventilator to take tasks from; several are served alike")
+  add_endpoints(
+      app, "--from", s.node.connect, "WEIR_TASKS",
+      "The ventilator to take tasks from; several are served alike. With --method: the "
+      "gateway, from WEIR_GATEWAY or tcp://127.0.0.1:5555 unless given")
       ->group("Links");
-  add_endpoints(app, "--bind", s.node.bind, "WEIR_WORKER_BIND",
-                "Bind an endpoint that ventilators and sinks connect to")
+  add_endpoints(
+      app, "--bind", s.node.bind, "WEIR_WORKER_BIND",
+      "Bind an endpoint that ventilators and sinks connect to; with --method, clients")
       ->group("Links");
   app.add_option("--to", s.node.results_to,
                  "Deliver results here, whatever the ventilator says")
       ->type_name("ENDPOINT")
       ->envname("WEIR_RESULTS_TO")
       ->group("Links");
-  app.add_flag("--serve", s.node.serve, "Stay when the ventilators are finished")
+  app.add_flag("--serve", s.node.serve,
+               "Stay when the ventilators are finished, and without a gateway")
       ->group("Links");
   add_link_options(app, s.node);
   s.node.slots = std::max(1U, std::thread::hardware_concurrency());
@@ -99,6 +115,7 @@ void declare(CLI::App& app, settings& s) {
   add_duration(app, "--grace", s.command.grace,
                "From TERM to KILL, when a task is cancelled or its time is up")
       ->group("Running");
+  add_method_options(app, s.methods);
   add_plain_option(app, s.plain,
                    "Results are pushed to --to, tcp://127.0.0.1:5558 unless given; a task that "
                    "fails has none. --bind is for tasks");
@@ -120,11 +137,36 @@ std::vector<std::string> after_dashes(int& argc, char** argv) {
 /// Completes the command when all else is parsed; throws CLI11's errors.
 void settle_command(settings& s, std::vector<std::string> literal, int argc, char** argv) {
   if (!literal.empty()) s.command.argv = std::move(literal);
+  if (s.methods.on()) {
+    if (!s.command.argv.empty())
+      throw CLI::ValidationError("COMMAND", "with --method, commands are given by --method");
+    return;
+  }
   if (s.command.argv.empty()) throw CLI::RequiredError("COMMAND");
   for (const std::string_view given : std::vector<std::string_view>(argv + 1, argv + argc))
     if (given.starts_with('[') && given.ends_with(']'))
       throw CLI::ValidationError("COMMAND", "say -- before it: '" + std::string(given) +
                                                 "' would be taken for a list");
+}
+
+/// With --method, --from is a gateway: WEIR_TASKS says nothing about it.
+void settle_gateways(const CLI::App& app, settings& s, int argc, char** argv) {
+  const bool in_arguments = std::any_of(argv + 1, argv + argc, [](std::string_view a) {
+    return a == "--from" || a.starts_with("--from=");
+  });
+  const char* tasks = std::getenv("WEIR_TASKS");
+  if (in_arguments || (app.count("--from") > 0 && tasks == nullptr)) return;
+  s.node.connect.clear();
+  const char* const gateways = std::getenv("WEIR_GATEWAY");
+  std::string_view all =
+      gateways && *gateways ? std::string_view(gateways) : std::string_view();
+  while (!all.empty()) {
+    const auto comma = std::min(all.find(','), all.size());
+    s.node.connect.emplace_back(all.substr(0, comma));
+    all.remove_prefix(std::min(comma + 1, all.size()));
+  }
+  const bool bound = app.count("--bind") > 0;
+  if (s.node.connect.empty() && !bound) s.node.connect = {std::string(default_rpc_endpoint)};
 }
 
 command_mode mode_of(const settings& s) {
@@ -141,6 +183,11 @@ int run(settings& s, node_context& context) {
     throw error(exit_code::usage,
                 "--max-output: a result travels as one message of at most 16M");
   s.command.mode = mode_of(s);
+  if (s.methods.on()) {
+    (void)method_specs(s.methods, s.command);
+    start_reaper();
+    return run_method_worker(s.node, s.methods, s.command, context);
+  }
   check(s.command);
   // Whoever started us may ignore it, and with it how commands end.
   std::signal(SIGCHLD, SIG_DFL);
@@ -205,6 +252,8 @@ int main(int argc, char** argv) {
         app.parse_complete_callback([&] {
           if (app.count("--bind") > 0 && app.count("--from") == 0) s.node.connect.clear();
           settle_command(s, literal, argc, argv);
+          check_methods(app, s.methods, {"--to", "--stdin", "--coproc", "--plain"});
+          if (s.methods.on()) settle_gateways(app, s, argc, argv);
           check_plain(app, s.plain, {"--serve", "--heartbeat"});
         });
       },

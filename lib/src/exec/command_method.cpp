@@ -217,9 +217,11 @@ class command_handler {
     status code = end.code;
     std::string message = details.message;
     rpc_error::more more;
-    if (details.signal != 0)
-      more.type = details.message.substr(std::string_view("killed by ").size());
-    if (details.exit_code > 0 && (code == status::unknown || details.exit_code >= 126)) {
+    constexpr std::string_view killed = "killed by ";
+    if (details.message.starts_with(killed)) more.type = details.message.substr(killed.size());
+    // Of its own making, or as a shell would have said that it could not be started.
+    if (details.exit_code > 0 && (code == status::unknown || code == status::not_found ||
+                                  code == status::permission_denied)) {
       more.type = "exit " + std::to_string(details.exit_code);
       code = code_of_exit(details.exit_code);
     }
