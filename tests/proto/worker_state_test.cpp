@@ -384,6 +384,46 @@ TEST_SUITE("worker: connections that break") {
     CHECK(w.starts() == seq_ranges{{2, 2}});
   }
 
+  TEST_CASE("what a ventilator left behind is dropped when it has been gone for a minute") {
+    for (const bool serves : {true, false}) {
+      auto o = worker::slots(1);
+      o.serve = serves;
+      worker w(o);
+      w.gets(1, 3);
+      CHECK(w.starts() == seq_ranges{{1, 1}});
+      w.machine.link_down(peer_id{1}, w.now);
+      const auto pass = [&](duration time) {
+        for (const auto end = w.now + time; w.now < end;) {
+          w.tick(std::min<duration>(end - w.now, 250ms));
+          w.hears(2, alive{});
+        }
+      };
+      pass(1s);  // what a closed connection has to come back
+      CHECK(!w.machine.has_ventilator());
+      w.out.notices.clear();
+      pass(60s - 1ms);
+      CHECK(w.in_hand() == 3);
+      CHECK(w.out.stops.empty());
+      CHECK(w.machine.next_deadline() <= w.now + 1ms);
+      pass(1ms);
+      REQUIRE(w.out.stops.size() == 1);
+      CHECK(w.out.stops[0].range == seq_range{1, 1});
+      REQUIRE(w.out.notices.size() == 1);
+      CHECK(w.out.notices[0].text.find("its 3 tasks are dropped") != std::string::npos);
+      w.finishes(results(1, 1, 1, status::cancelled));
+      CHECK(w.in_hand() == 0);
+      CHECK(!w.machine.done());
+
+      // It was only cut off.
+      w.out.sends.clear();
+      w.machine.link_up(peer_id{1}, w.now, w.out);
+      w.ventilator_joins();
+      CHECK(find<window>(w.out, 1).holding.empty());
+      w.gets(1, 1, 2);
+      CHECK(w.starts(2) == seq_ranges{{1, 1}});
+    }
+  }
+
   TEST_CASE("a new incarnation of its ventilator wants nothing of the old one's") {
     worker w(worker::slots(1));
     w.gets(1, 3);

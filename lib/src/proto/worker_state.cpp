@@ -16,6 +16,9 @@ constexpr duration window_span = std::chrono::milliseconds(100);
 /// What is handed to the slots at a time. Beyond it tasks stay here, where they can be given
 /// back.
 constexpr duration start_span = std::chrono::milliseconds(20);
+/// Work for a ventilator that went without a BYE is kept for so long. It has long taken us for
+/// dead by then and given the work to others; and what is kept keeps others' work out.
+constexpr duration absence_patience = std::chrono::minutes(1);
 /// The window grows by at most this factor per measurement: one quick task says little.
 constexpr std::uint64_t growth = 8;
 
@@ -172,7 +175,7 @@ void worker_state::on_left(const links::event& e, time_point now, outbox& out) {
     missing_.erase(e.who);
     abandon(e.who, out);
   } else {
-    missing_.insert(e.who);
+    missing_[e.who] = {name_of(e.info), now + absence_patience};
   }
 }
 
@@ -374,6 +377,30 @@ void worker_state::abandon(session_id owner, outbox& out) {
     s.abandoned = true;
     // What still runs is waited for; its source goes with the last of it, in on_finished().
     it = s.running.empty() ? sources_.erase(it) : std::next(it);
+  }
+}
+
+std::uint64_t worker_state::in_hand_for(session_id owner) const {
+  std::uint64_t tasks = 0;
+  for (const auto& [id, s] : sources_)
+    if (s.owner == owner) tasks += s.queued.size() + s.running.size() + s.holding.size();
+  return tasks;
+}
+
+void worker_state::drop_work_of_the_missing(time_point now, outbox& out) {
+  for (auto it = missing_.begin(); it != missing_.end();) {
+    auto& [who, gone] = *it;
+    if (now < gone.patience_ends) {
+      ++it;
+      continue;
+    }
+    if (const auto tasks = in_hand_for(who); tasks > 0)
+      out.warn("ventilator " + gone.name + " has been gone for a minute: its " +
+               std::to_string(tasks) + (tasks == 1 ? " task is" : " tasks are") + " dropped");
+    abandon(who, out);
+    gone.patience_ends = time_point::max();
+    // Who does not serve came for it, and must not take this for a good end.
+    it = options_.serve ? missing_.erase(it) : std::next(it);
   }
 }
 
@@ -614,13 +641,18 @@ void worker_state::tick(time_point now, outbox& out) {
   std::vector<links::event> events;
   links_.tick(now, out, events);
   on_events(events, now, out);
+  drop_work_of_the_missing(now, out);
   if (draining_ && queued_ > 0)
     for (auto& [id, s] : sources_) release_to_owner(id, unqueue(s, {1, limits::seq}), now, out);
   start(out);
   announce(now, out);
 }
 
-time_point worker_state::next_deadline() const { return links_.next_deadline(); }
+time_point worker_state::next_deadline() const {
+  auto next = links_.next_deadline();
+  for (const auto& [who, gone] : missing_) next = std::min(next, gone.patience_ends);
+  return next;
+}
 
 bool worker_state::done() const {
   // Leaving at once does not wait for a sink: what it has not committed is done again.

@@ -36,7 +36,7 @@ struct finished_tasks {
 /// order does not idle the slots).
 ///
 /// Invariant: a task that arrived is in exactly one of queued, running or holding until it is
-/// committed, released, cancelled, or its ventilator is gone for good.
+/// committed, released, cancelled, or its ventilator is gone for good, or for a minute.
 ///
 /// Pure: see links. Call tick() after each round of messages.
 class worker_state {
@@ -135,6 +135,10 @@ class worker_state {
     std::uint64_t measurements = 0;  // when it was announced
     bool resynced = false;
   };
+  struct absence {
+    std::string name;
+    time_point patience_ends;  // max(): has ended
+  };
 
   void on_events(std::vector<links::event>& events, time_point now, outbox& out);
   void on_joined(const links::event& e, time_point now, outbox& out);
@@ -145,6 +149,8 @@ class worker_state {
   void on_committed(session_id from, const committed& c);
   void on_bye(session_id from, const bye& b, time_point now, outbox& out);
   void abandon(session_id owner, outbox& out);
+  void drop_work_of_the_missing(time_point now, outbox& out);
+  [[nodiscard]] std::uint64_t in_hand_for(session_id owner) const;
   [[nodiscard]] seq_set in_hand_already(source& s, seq_range range, const task_run& again);
   void drop(source& s, const held_run& run);
   void hold(const source_id& id, source& s, result_run run, std::uint64_t task_bytes,
@@ -180,7 +186,7 @@ class worker_state {
   std::map<source_id, source> sources_;
   std::map<session_id, ventilator> ventilators_;
   std::map<std::string, std::optional<peer_id>> sink_links_;
-  std::set<session_id> missing_;  // ventilators that went without a BYE and may come back
+  std::map<session_id, absence> missing_;      // went without a BYE and may come back
   std::map<std::string, session_id> sink_at_;  // who was there last, by endpoint
   source_id last_started_;                     // sources take turns
   double task_seconds_ = 0;                    // slot time per task, smoothed; 0: not known yet
