@@ -58,6 +58,7 @@ bool raw_client::impl::wait(completion& what, proto::time_point until) {
     lead_for(what, until);
     lock.lock();
     leading = leader::nobody;
+    if (stopping) loop_wakes.notify_one();
   }
   if (leading == leader::nobody) pass_on();
   if (--visitors == 0 && stopping) visitors_leave.notify_all();

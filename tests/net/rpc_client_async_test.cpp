@@ -1,0 +1,290 @@
+#include "running_nodes.hpp"
+
+#include <weir/client.hpp>
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <deque>
+#include <future>
+#include <numeric>
+#include <optional>
+#include <semaphore>
+#include <vector>
+
+using namespace net_test;
+using weir::client;
+using weir::outcome;
+using weir::pending;
+using weir::rpc_error;
+using weir::status;
+
+namespace {
+
+struct scene {
+  folder sockets;
+  std::atomic<int> cancelled{0};
+  std::atomic<int> waiting{0};
+  std::optional<running_worker> worker;
+  std::optional<client> c;
+
+  scene() {
+    const auto where = sockets.endpoint("s");
+    weir::worker_options o;
+    o.bind = {where};
+    worker.emplace(o, [this](weir::worker& w) {
+      w.expose("add", [](int a, int b) { return a + b; });
+      w.expose("throw", []() -> int { throw std::out_of_range("not in there"); });
+      w.expose("wait", [this](weir::call_context& call) {
+        ++waiting;
+        const auto end = std::chrono::steady_clock::now() + patience;
+        while (!call.cancelled() && std::chrono::steady_clock::now() < end)
+          std::this_thread::sleep_for(1ms);
+        ++cancelled;
+        throw rpc_error(status::cancelled, "nobody waits");
+      });
+      w.expose("half", [](weir::call_context& call) {
+        call.progress(1, 2, "half of it");
+        const auto end = std::chrono::steady_clock::now() + patience;
+        while (!call.cancelled() && std::chrono::steady_clock::now() < end)
+          std::this_thread::sleep_for(1ms);
+        throw rpc_error(status::cancelled, "nobody waits");
+      });
+    });
+    c.emplace(weir::client_options{{.connect = {where}}, patience});
+    REQUIRE(c->wait_connected(patience));
+  }
+};
+
+pending<int> sum3(client& c, int x, int y, int z) {
+  co_return co_await c.start<int>("add", co_await c.start<int>("add", x, y), z);
+}
+pending<int> sum_to(client& c, int n) {
+  int sum = 0;
+  for (int i = 1; i <= n; ++i) sum = co_await c.start<int>("add", sum, i);
+  co_return sum;
+}
+pending<void> expect_throw(client& c, std::string& text) {
+  try {
+    co_await c.start<int>("throw");
+  } catch (const rpc_error& e) {
+    text = e.what();
+  }
+}
+pending<int> passes_on(client& c) { co_return co_await c.start<int>("throw"); }
+pending<int> throws_its_own(client& c) {
+  co_await c.start<int>("add", 1, 2);
+  throw std::logic_error("of the coroutine");
+}
+pending<std::string> nothing_to_wait_for() { co_return "at once"; }
+
+}  // namespace
+
+TEST_SUITE("client, not waiting") {
+  TEST_CASE("a thousand calls are in flight, and each has its own answer") {
+    scene s;
+    std::deque<pending<int>> all;
+    for (int i = 0; i < 10'000; ++i) {
+      if (all.size() == 1000) {
+        REQUIRE(all.front().get() == i - 1000 + 1);
+        all.pop_front();
+      }
+      all.push_back(s.c->start<int>("add", i, 1));
+    }
+    int expected = 9000;
+    for (auto& p : all) REQUIRE(p.get() == ++expected);
+    CHECK(eventually([&] { return s.c->stats().in_flight == 0; }));
+    CHECK(s.c->stats().started >= 10'000);
+    CHECK(s.c->stats().failed == 0);
+  }
+
+  TEST_CASE("callbacks are called once each, one at a time, and may make calls and wait") {
+    scene s;
+    std::atomic<int> inside{0};
+    std::atomic<int> at_once{0};
+    std::atomic<int> sum{0};
+    std::counting_semaphore<> done(0);
+    for (int i = 1; i <= 100; ++i)
+      s.c->start<int>("add", i, 0).then([&](outcome<int> o) {
+        if (++inside > 1) ++at_once;
+        sum += s.c->call<int>("add", *o, *o);
+        --inside;
+        done.release();
+      });
+    for (int i = 1; i <= 100; ++i) REQUIRE(done.try_acquire_for(patience));
+    CHECK(sum == 2 * 5050);
+    CHECK(at_once == 0);
+  }
+
+  TEST_CASE("callbacks that start the next call run on while somebody waits for another") {
+    scene s;
+    struct chain {
+      static void next(client& c, int left, std::binary_semaphore& end) {
+        c.start<int>("add", left, -1).then([&c, &end](outcome<int> o) {
+          if (*o == 0)
+            end.release();
+          else
+            next(c, *o, end);
+        });
+      }
+    };
+    std::binary_semaphore end(0);
+    chain::next(*s.c, 1000, end);
+    for (int i = 0; i < 1000; ++i) REQUIRE(s.c->call<int>("add", i, 1) == i + 1);
+    CHECK(end.try_acquire_for(patience));
+  }
+
+  TEST_CASE("coroutines wait without a thread") {
+    scene s;
+    CHECK(sum3(*s.c, 1, 2, 3).get() == 6);
+    CHECK(sum_to(*s.c, 1000).get() == 500'500);
+    std::vector<pending<int>> many;
+    for (int i = 0; i < 100; ++i) many.push_back(sum_to(*s.c, i));
+    for (int i = 0; i < 100; ++i)
+      CHECK(many[static_cast<std::size_t>(i)].get() == i * (i + 1) / 2);
+    CHECK(nothing_to_wait_for().get() == "at once");
+    auto later = sum_to(*s.c, 10);
+    CHECK(later.wait_for(patience));
+    CHECK(later.done());
+    CHECK(later.get() == 55);
+  }
+
+  TEST_CASE("errors come out of co_await, and out of the coroutine") {
+    scene s;
+    std::string text;
+    expect_throw(*s.c, text).get();
+    CHECK(text == "not in there");
+    CHECK_THROWS_AS(passes_on(*s.c).get(), rpc_error);
+    CHECK_THROWS_WITH_AS(throws_its_own(*s.c).get(), "of the coroutine", std::logic_error);
+    CHECK(throws_its_own(*s.c).get_outcome().code() == status::unknown);
+  }
+
+  TEST_CASE("a pending call becomes a std::future") {
+    scene s;
+    std::future<int> sum = s.c->start<int>("add", 1, 2);
+    std::future<int> bad = s.c->start<int>("throw");
+    std::future<void> none = s.c->start("add", 1, 2);
+    CHECK(sum.get() == 3);
+    CHECK_THROWS_AS(bad.get(), rpc_error);
+    none.get();
+  }
+
+  TEST_CASE("cancelling reaches the handler, and the call ends as cancelled") {
+    scene s;
+    auto call = s.c->start("wait");
+    REQUIRE(eventually([&] { return s.waiting == 1; }));
+    CHECK_FALSE(call.wait_for(1ms));
+    call.cancel();
+    CHECK(call.get_outcome().code() == status::cancelled);
+    CHECK(eventually([&] { return s.cancelled == 1; }));
+    auto quick = s.c->start<int>("add", 1, 2);
+    quick.wait();
+    quick.cancel();  // too late
+    CHECK(quick.get() == 3);
+  }
+
+  TEST_CASE("a pending call that is dropped goes on, and its answer is dropped") {
+    scene s;
+    for (int i = 0; i < 1000; ++i) (void)s.c->start<int>("add", i, 1);
+    CHECK(eventually([&] { return s.c->stats().succeeded >= 1000; }));
+    CHECK(s.c->stats().in_flight == 0);
+  }
+
+  TEST_CASE("reports of a handler's progress arrive") {
+    scene s;
+    std::binary_semaphore reported(0);
+    std::string what;
+    auto call =
+        s.c->with({.on_progress =
+                       [&](auto done, auto total, const std::string& text) {
+                         what = std::to_string(done) + "/" + std::to_string(total) + " " + text;
+                         reported.release();
+                       }})
+            .start("half");
+    REQUIRE(reported.try_acquire_for(patience));
+    CHECK(what == "1/2 half of it");
+    call.cancel();
+    CHECK(call.get_outcome().code() == status::cancelled);
+  }
+
+  TEST_CASE("many threads share a client") {
+    scene s;
+    std::vector<std::future<int>> threads;
+    for (int t = 0; t < 8; ++t)
+      threads.push_back(std::async(std::launch::async, [&, t] {
+        int wrong = 0;
+        for (int i = 0; i < 300; ++i) {
+          if (t % 4 == 0) {
+            wrong += s.c->call<int>("add", i, t) != i + t;
+          } else if (t % 4 == 1) {
+            auto p = s.c->start<int>("add", i, t);
+            auto q = s.c->start<int>("add", i, -t);
+            wrong += q.get() != i - t;
+            wrong += p.get() != i + t;
+          } else if (t % 4 == 2) {
+            std::promise<int> promise;
+            s.c->start<int>("add", i, t).then([&](outcome<int> o) { promise.set_value(*o); });
+            wrong += promise.get_future().get() != i + t;
+          } else {
+            for (const auto& o : s.c->batch<int>("add", {std::tuple(i, t), std::tuple(i, t)}))
+              wrong += *o != i + t;
+          }
+        }
+        return wrong;
+      }));
+    for (auto& t : threads) CHECK(t.get() == 0);
+  }
+
+  TEST_CASE("threads that wait for slow calls hinder nobody, and each wakes for its own") {
+    scene s;
+    std::vector<pending<void>> slow;
+    slow.push_back(s.c->start("wait"));  // one of two slots
+    REQUIRE(eventually([&] { return s.waiting == 1; }));
+    std::vector<std::future<status>> waiters;
+    waiters.push_back(
+        std::async(std::launch::async, [&] { return slow[0].get_outcome().code(); }));
+    for (int i = 0; i < 100; ++i) REQUIRE(s.c->call<int>("add", i, 1) == i + 1);
+    for (int i = 0; i < 4; ++i) {
+      waiters.push_back(std::async(std::launch::async, [&s, i] {
+        return s.c->with({.deadline = 20ms + i * 10ms}).start("wait").get_outcome().code();
+      }));
+    }
+    for (int i = 0; i < 100; ++i) {
+      const auto o = s.c->start<int>("add", i, 1).get_outcome();
+      REQUIRE(o.ok());
+    }
+    for (std::size_t i = 1; i < waiters.size(); ++i) CHECK(waiters[i].get() != status::ok);
+    s.c.reset();
+    CHECK(waiters[0].get() == status::cancelled);
+  }
+
+  TEST_CASE("a client that goes ends what is open as cancelled") {
+    scene s;
+    auto call = s.c->start("wait");
+    std::binary_semaphore called(0);
+    s.c->start("wait").then([&](outcome<void> o) {
+      if (o.code() == status::cancelled) called.release();
+    });
+    auto awaited = [](client& c) -> pending<int> {
+      co_await c.start("wait");
+      co_return co_await c.start<int>("add", 1, 2);  // not any more
+    }(*s.c);
+    REQUIRE(eventually([&] { return s.waiting == 2; }));
+    s.c.reset();
+    CHECK(called.try_acquire());
+    CHECK(call.get_outcome().code() == status::cancelled);
+    CHECK(awaited.get_outcome().code() == status::cancelled);
+    CHECK(eventually([&] { return s.cancelled >= 2; }));  // the worker hears of it
+  }
+
+  TEST_CASE("a client that has not connected can go as well") {
+    const folder sockets;
+    std::optional<pending<int>> call;
+    {
+      client c{{{.connect = {sockets.endpoint("nobody")}}}};
+      call = c.start<int>("add", 1, 2);
+      c.notify("add", 1, 2);
+    }
+    CHECK(call->get_outcome().code() == status::cancelled);
+  }
+}
