@@ -218,6 +218,21 @@ TEST_CASE("what a lost callee had in hand comes back, and tells what it never go
   CHECK(silent(n.out));
 }
 
+TEST_CASE("a callee that was given up and comes back is told to stop what it had") {
+  calling_node n;
+  n.joins(worker1, 11);
+  n.sends(worker1, 1, 3);
+  n.flush();
+  n.out.sends.clear();
+  CHECK(n.calls.lost(worker1).size() == 1);
+  n.joins(worker1, 21);
+  n.sends(worker1, 1, 3);
+  n.flush();
+  CHECK(n.sent(21) == seq_ranges{{4, 6}});
+  CHECK(take<cancel_calls>(n.out, 21).calls == seq_ranges{{1, 3}});
+  CHECK(silent(n.out));
+}
+
 TEST_CASE("calls that were not sent yet are taken back when they are cancelled") {
   calling_node n;
   n.joins(worker1, 11);

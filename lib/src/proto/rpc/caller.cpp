@@ -52,6 +52,9 @@ void caller::joined(session_id callee) {
       it->second.next = before->second;
       gone_.erase(before);
       std::erase(gone_order_, callee);
+      // It may still be at work on what was given up, and need not be.
+      it->second.stops.push_back({"given up", {{1, it->second.next - 1}}});
+      touch(callee, it->second);
     }
     return;
   }
@@ -160,18 +163,6 @@ void caller::answer_stream(session_id from, callee_state& c, open_run call, repl
     const std::uint64_t first = call.first;
     c.open.insert(first, std::move(call));
     return;
-  }
-  finish_stream(from, c, std::move(call), std::move(reply), in);
-}
-
-void caller::finish_stream(session_id from, callee_state& c, open_run call, reply_run reply,
-                           arrivals& in) {
-  // Elements that came after it was cancelled were dropped: then it has not succeeded.
-  const std::uint64_t elements = reply.details.empty() ? 0 : reply.details[0].parts;
-  if (reply.code == status::ok && elements > arrived(call.calls.number)) {
-    reply.code = status::cancelled;
-    reply.results = pack(blob(), 1, 0);
-    reply.details[0].message = "cancelled by the caller";
   }
   finish(from, c, std::move(call.calls), std::move(reply), in);
 }
@@ -371,7 +362,7 @@ void caller::stop(session_id at, callee_state& c, seq_range calls, const std::st
     const auto ended = streams_.find(run.calls.number);
     if (run.size() == 1 && ended != streams_.end() && ended->second.ended) {
       reply_run reply = std::move(*ended->second.ended);
-      finish_stream(at, c, std::move(run), std::move(reply), in);
+      finish(at, c, std::move(run.calls), std::move(reply), in);
     } else {
       const std::uint64_t first = run.first;
       c.open.insert(first, std::move(run));

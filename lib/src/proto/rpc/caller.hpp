@@ -191,8 +191,6 @@ class caller {
   void answer(session_id from, callee_state& c, reply_run reply, arrivals& in);
   void answer_stream(session_id from, callee_state& c, open_run call, reply_run reply,
                      arrivals& in);
-  void finish_stream(session_id from, callee_state& c, open_run call, reply_run reply,
-                     arrivals& in);
   void finish(session_id from, callee_state& c, flight calls, reply_run reply, arrivals& in);
   void forget(callee_state& c, const flight& calls);
   void take_back(callee_state& c, seq_range numbers, std::vector<flight>& back);
