@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <new>
 #include <sqlite3.h>
@@ -116,7 +117,7 @@ void database::fail(int code, std::string_view doing) const {
     case SQLITE_CORRUPT:
       throw error(exit_code::data, path_ + " is damaged: " + what);
     case SQLITE_FULL:
-      throw no_space(exit_code::io, path_ + ": no space is left (" + what + ")");
+      throw not_writable(exit_code::io, path_ + " cannot be written: no space is left");
     case SQLITE_CANTOPEN: {
       const int number = sqlite3_system_errno(db_.get());
       const std::string reason = number == 0 ? what : std::string(std::strerror(number));
@@ -128,8 +129,13 @@ void database::fail(int code, std::string_view doing) const {
       throw error(exit_code::permission, path_ + " cannot be written: " + what);
     case SQLITE_IOERR: {
       const int number = sqlite3_system_errno(db_.get());
-      if (number != 0) io::throw_errno(exit_code::io, "writing or reading " + path_, number);
-      throw error(exit_code::io, path_ + ": " + what);
+      const std::string reason = number == 0 ? what : std::string(std::strerror(number));
+      // Of ENOSPC alone SQLite says that it is FULL; quotas and limits come as this. What has
+      // been synchronised in vain is another matter: nobody knows what is on the disk then.
+      if (code == SQLITE_IOERR_WRITE)
+        throw not_writable(exit_code::io, path_ + " cannot be written: " + reason);
+      throw error(exit_code::io, "writing or reading " + path_ + ": " + reason + " (" +
+                                     std::to_string(code) + ")");
     }
     default:
       throw error(exit_code::software, path_ + ": " + std::string(doing) + ": " + what);

@@ -13,9 +13,9 @@ struct sqlite3_stmt;
 
 namespace weir::store {
 
-/// Nothing more fits: the disk is full, or a quota is used up. The transaction is undone, and
-/// what was committed before it stands; it may work again later.
-class no_space : public error {
+/// It cannot be written for now: the disk is full, a quota is used up, or it was refused for
+/// another reason. The transaction is undone, and what was committed before it stands.
+class not_writable : public error {
  public:
   using error::error;
 };
@@ -29,7 +29,7 @@ class statement;
 /// Threads    One at a time.
 /// Errors     Everything throws weir::error, naming the file: `in_use` if another process has
 ///            it, `data` if it is damaged or something else than it should be, `permission`,
-///            `cannot_create`, `io`; no_space.
+///            `cannot_create`, `io`; not_writable.
 class database {
  public:
   /// Opens the file, or creates it. `application` marks files as being of this kind; a file

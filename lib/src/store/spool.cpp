@@ -12,7 +12,7 @@ namespace {
 /// In one transaction: so many that its fsync hardly counts, so few that nobody waits long.
 constexpr std::size_t most_jobs = 4096;
 /// Between two looks at a full disk.
-constexpr std::chrono::seconds no_space_pause{1};
+constexpr std::chrono::seconds not_writable_pause{1};
 }  // namespace
 
 spool::spool(const std::string& path, call_table::options o, unix_ms now,
@@ -87,7 +87,7 @@ void spool::write() {
     try {
       completions = commit(mine);
       mine.clear();
-    } catch (const no_space& e) {
+    } catch (const not_writable& e) {
       trouble = e.what();
       refuse(mine, trouble, completions);
     } catch (...) {
@@ -106,7 +106,7 @@ void spool::write() {
     if (!trouble_.empty()) {
       if (stopping_) return;
       writing_ = !undone.empty();  // not idle
-      more_.wait_for(lock, no_space_pause, [&] { return stopping_; });
+      more_.wait_for(lock, not_writable_pause, [&] { return stopping_; });
     }
   }
 }
