@@ -441,6 +441,21 @@ TEST_CASE("a stream's window slides as its reader takes elements") {
   }
 }
 
+TEST_CASE("of streams that were made together, those without elements are begun again") {
+  calling_client c;
+  c.gateway_joins(1);
+  call_options o;
+  o.stream_window = 4;
+  c.calls(1, 3, {.idempotent = true, .options = o});
+  c.tick();
+  const auto sent = c.call_to(1);
+  c.hears(1, part_batch{{{sent.first + 1, 1, tasks(1)}}});
+  c.gateway_joins(2);
+  c.loses(1);
+  CHECK(c.ended() == seq_ranges{{2, 2}});
+  CHECK(c.calls_sent(2) == 2);
+}
+
 TEST_CASE("further calls wait while as many are in flight as there may be") {
   client_state::options few;
   few.max_in_flight = 10;

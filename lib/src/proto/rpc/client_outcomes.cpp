@@ -141,7 +141,12 @@ void client_state::on_lost(caller::flight calls, session_id who, const std::stri
   const method_state& m = method(calls.method, now);
   const bool sent = calls.sent != time_point{};
   std::vector<std::pair<std::uint64_t, record>> open;
-  calls_.extract(range, [&](std::uint64_t first, record&& r) { open.emplace_back(first, r); });
+  calls_.extract(range, [&](std::uint64_t first, record&& r) {
+    // Of a stream it matters whether there were elements: each for itself.
+    const std::uint64_t each = calls.streams() ? 1 : r.count;
+    for (std::uint64_t i = 0; i < r.count; i += each)
+      open.emplace_back(first + i, r.slice(i, each));
+  });
   for (auto& [first, r] : open) {
     const std::uint64_t offset = first - range.first;
     if (r.hedged &&
