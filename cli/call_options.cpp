@@ -9,7 +9,9 @@ void add_call_words(CLI::App& app, call_words& target) {
   app.add_option("ARGUMENT", target.words,
                  "By position, or NAME=VALUE. Each is read as the method's signature wants it: "
                  "text for str, bytes as they are for bytes, JSON for all other types. Where "
-                 "the signature is not known: JSON if it is JSON, else text");
+                 "the signature is not known: JSON if it is JSON, else text")
+      // Or CLI11 takes "[1,2]" for a list of two words.
+      ->allow_extra_args(false);
   app.add_flag_callback(
          "--text", [&target] { target.how = reading::text; }, "Send every argument as text")
       ->group("Call");
@@ -61,6 +63,7 @@ void add_call_settings(CLI::App& app, call_settings& target) {
          },
          "For the handler, e.g. traceparent=00-...")
       ->type_name("KEY=VALUE")
+      ->allow_extra_args(false)
       ->group("Call");
 }
 

@@ -129,7 +129,8 @@ class Node:
     def __init__(self, case, program, arguments, input, stdout, preexec, env):
         self.case = case
         self.name = "%s%d" % (program, len(case.nodes) + 1)
-        self.command = [os.path.join(_build, "nodes", "weir-" + program)] + [
+        path = ("cli", "weir") if program == "weir" else ("nodes", "weir-" + program)
+        self.command = [os.path.join(_build, *path)] + [
             os.fsencode(a) if isinstance(a, str) else a for a in arguments]
         self.out_path = os.path.join(case.dir, self.name + ".out")
         self.err_path = os.path.join(case.dir, self.name + ".err")
@@ -360,6 +361,13 @@ class Case(unittest.TestCase):
 
     def sink(self, *arguments, **how):
         return self.start("sink", "-v", *arguments, **how)
+
+    def gateway(self, *arguments, **how):
+        return self.start("gateway", "-v", *arguments, **how)
+
+    def weir(self, verb, *arguments, **how):
+        """The shell client."""
+        return self.start("weir", verb, *arguments, **how)
 
     def bystander(self, *command, **how):
         """A process that is not one of weir's; it ends with the test."""

@@ -1,0 +1,239 @@
+"""The shell client: weir call, services, ping, stats, drain, and the verbs of the spool."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+from support import HEARTBEAT, PIPE, Case, exists, main, wait_until
+
+
+class Calls(Case):
+    """A gateway, and a worker with some commands as methods."""
+
+    METHODS = (
+        "--method", "cat=cat",
+        "--method", "greet=echo hello {name}",
+        "--method", "pair=echo {1}-{2}",
+        "--method", "fail=sh -c 'echo oops >&2; exit 3'",
+        "--method", "wrong=sh -c 'exit 64'",
+        "--method", "sleep=sleep {1}",
+        "--method", "linger=sh -c 'echo $$ > \"$1\"; exec sleep 1000' sh {1}",
+    )
+
+    def setUp(self):
+        super().setUp()
+        self.where = self.tcp_endpoint()
+        self.node = self.gateway("--bind", self.where, "--heartbeat", HEARTBEAT)
+        self.offering = self.worker("--from", self.where, *self.METHODS)
+        wait_until(lambda: self.verb("services", self.where, "--names").split(),
+                   "the worker's methods are known")
+
+    def verb(self, verb, *arguments, code=0, **how):
+        """Runs it to its end, and returns what it wrote."""
+        node = self.weir(verb, *arguments, **how)
+        self.ends(node, code)
+        self.said = node.stderr()
+        return node.stdout().decode()
+
+
+class Call(Calls):
+    def test_text_goes_there_and_back_as_it_is(self):
+        self.assertEqual(self.verb("call", self.where, "cat", "some text"), "some text\n")
+        self.assertEqual(self.verb("call", "--raw", self.where, "cat", "some text"), "some text")
+        self.assertEqual(self.verb("call", "--json", self.where, "cat", 'say "x"'),
+                         '"say \\"x\\""\n')
+
+    def test_arguments_have_places_and_names(self):
+        self.assertEqual(self.verb("call", self.where, "greet", "world"), "hello world\n")
+        self.assertEqual(self.verb("call", self.where, "greet", "name=world"), "hello world\n")
+        self.assertEqual(self.verb("call", self.where, "pair", "a", "b c"), "a-b c\n")
+
+    def test_a_word_is_json_where_anything_goes_and_text_where_it_is_none(self):
+        self.assertEqual(self.verb("call", self.where, "cat", "1", "x", "[true]"),
+                         '[1,"x",[true]]\n')
+        self.assertEqual(self.verb("call", "--text", self.where, "cat", "1", "2"), '["1","2"]\n')
+
+    def test_an_argument_too_many_is_not_sent(self):
+        self.verb("call", self.where, "pair", "a", "b", "c", "d", code=64)
+        self.assertRegex(self.said, "one argument too many.*pair\\(")
+
+    def test_a_missing_argument_is_named_with_the_signature(self):
+        self.verb("call", self.where, "pair", "a", code=64)
+        self.assertRegex(self.said, "argument 'arg2' is missing.*pair\\(")
+
+    def test_failures_are_told_apart_by_the_exit_code(self):
+        for arguments, code, text in (
+                (("fail",), 1, "UNKNOWN: oops .*exit 3"),
+                (("wrong",), 2, "INVALID_ARGUMENT"),
+                (("nosuch",), 2, "NOT_FOUND.*nosuch"),
+                (("--deadline", "200ms", "sleep", "60"), 3, "DEADLINE_EXCEEDED")):
+            options = [a for a in arguments if a.startswith("--") or a.endswith("ms")]
+            words = [a for a in arguments if a not in options]
+            self.assertEqual(self.verb("call", *options, self.where, *words, code=code), "")
+            self.assertRegex(self.said, text)
+
+    def test_nobody_there_is_69_and_names_the_endpoint(self):
+        nowhere = self.tcp_endpoint()
+        self.verb("call", "--connect-timeout", "300ms", nowhere, "cat", "x", code=69)
+        self.assertIn(nowhere, self.said)
+
+    def test_a_cancelled_call_ends_its_command(self):
+        node = self.weir("call", "--deadline", "80s", self.where, "linger", self.path("pid"))
+        wait_until(lambda: os.path.exists(self.path("pid")) and self.read("pid").endswith(b"\n"),
+                   "the command runs")
+        node.send(signal.SIGINT)
+        self.ends(node, 130)
+        wait_until(lambda: not exists(int(self.read("pid"))), "the command is ended")
+
+    def test_standard_output_that_is_full_is_74(self):
+        with open("/dev/full", "wb") as full:
+            node = self.weir("call", self.where, "cat", "x", stdout=full)
+            self.ends(node, 74)
+
+
+class ManyCalls(Calls):
+    def test_each_line_is_a_call_and_order_is_kept_if_asked_for(self):
+        lines = "".join("line-%d\n" % n for n in range(300))
+        self.assertEqual(
+            self.verb("call", "-P", "16", "--keep-order", self.where, "cat", "-",
+                      input=lines.encode()), lines)
+        got = self.verb("call", "-P", "16", self.where, "cat", "-", input=lines.encode())
+        self.assertEqual(sorted(got.split()), sorted(lines.split()))
+
+    def test_a_line_is_words_or_a_json_array_and_empty_ones_are_skipped(self):
+        lines = b"a 'b c'\n\n[\"d\", \"e\"]\n"
+        self.assertEqual(self.verb("call", "--keep-order", self.where, "pair", "-", input=lines),
+                         "a-b c\nd-e\n")
+
+    def test_what_fails_is_reported_with_its_line_and_the_rest_goes_on(self):
+        lines = b"a b\na\n[1\nc d\n"
+        self.assertEqual(
+            self.verb("call", "--keep-order", self.where, "pair", "-", input=lines, code=1),
+            "a-b\nc-d\n")
+        self.assertRegex(self.said, "line 2: INVALID_ARGUMENT: .*'arg2' is missing")
+        self.assertRegex(self.said, "line 3: INVALID_ARGUMENT: .*not JSON")
+
+    def test_an_endless_input_costs_bounded_memory(self):
+        yes = self.bystander("yes", "x" * 1000, stdout=subprocess.PIPE)
+        node = self.weir("call", "-P", "4", self.where, "cat", "-", input=yes.stdout)
+        wait_until(lambda: node.count() > 500, "500 answers")
+        self.assertLess(node.peak_rss(), 64)
+        node.send(signal.SIGTERM)
+        node.wait()
+
+    def test_a_reader_that_goes_away_ends_it_quietly(self):
+        yes = self.bystander("yes", stdout=subprocess.PIPE)
+        node = self.weir("call", self.where, "cat", "-", input=yes.stdout, stdout=PIPE)
+        node.process.stdout.readline()
+        node.process.stdout.close()
+        self.ends(node, 141)
+        self.assertEqual(node.stderr(), "")
+
+
+class Looking(Calls):
+    def test_services_shows_signatures_and_workers(self):
+        text = self.verb("services", self.where)
+        self.assertRegex(text, r"METHOD +WORKERS +QUEUED +RUNNING +HELP")
+        self.assertRegex(text, r"pair\(arg1.*\) -> str +1 +0 +0")
+        one = json.loads(self.verb("services", "--json", self.where, "pair"))
+        self.assertEqual([(m["name"], m["workers"]) for m in one], [("pair", 1)])
+        self.verb("services", self.where, "nosuch", code=2)
+
+    def test_ping_answers_and_counts(self):
+        text = self.verb("ping", "-c", "3", "-i", "10ms", self.where)
+        self.assertEqual(len(re.findall(r"^from .*gateway.*: \d", text, re.M)), 3)
+        self.assertRegex(text, "3 calls, 3 answers; min .* median")
+
+    def test_stats_counts_calls_and_splits_their_time(self):
+        for _ in range(3):
+            self.verb("call", self.where, "cat", "x")
+        self.verb("call", self.where, "fail", code=1)
+        stats = json.loads(self.verb("stats", "--json", self.where))
+        methods = {m["name"]: m for m in stats["methods"]}
+        self.assertEqual(methods["cat"]["calls"], 3)
+        self.assertEqual(methods["fail"]["errors"], 1)
+        self.assertEqual(methods["cat"]["latency"]["service"]["count"], 3)
+        self.assertRegex(self.verb("stats", self.where), r"cat +3 +0")
+
+    def test_drain_sends_a_worker_home(self):
+        name = self.verb("drain", self.where).strip()
+        self.assertTrue(name)
+        self.ends(self.offering, 0)
+        self.verb("call", self.where, "cat", "x", code=4)
+        self.assertRegex(self.said, "UNAVAILABLE")
+
+
+class Help(Case):
+    def test_help_fits_a_terminal_and_names_every_verb(self):
+        node = self.weir("--help")
+        self.ends(node, 0)
+        text = node.stdout().decode()
+        verbs = re.findall(r"^  (\w+) {2,}", text, re.M)
+        self.assertGreaterEqual(len(verbs), 11)
+        for verb in verbs:
+            for option in ("--help", "--man", "--list-options"):
+                node = self.weir(verb, option)
+                self.ends(node, 0)
+                self.assertTrue(node.stdout())
+                if option == "--help":
+                    self.assertLessEqual(max(map(len, node.stdout().splitlines())), 80, verb)
+
+    def test_a_verb_that_is_not_there_is_64_and_a_near_one_is_offered(self):
+        node = self.weir("cal")
+        self.ends(node, 64)
+        self.assertSays(node, "did you mean 'call'")
+
+    def test_no_verb_is_64(self):
+        node = self.weir("")
+        self.ends(node, 64)
+
+
+class Submitted(Calls):
+    def setUp(self):
+        super().setUp()
+        self.node.kill()
+        self.node = self.gateway("--bind", self.where, "--heartbeat", HEARTBEAT, "--spool",
+                                 self.path("calls.db"))
+        wait_until(lambda: self.verb("services", self.where, "--names").split(),
+                   "the worker has found the new gateway")
+
+    def test_a_submitted_call_is_waited_for(self):
+        id = self.verb("submit", self.where, "cat", "some text").strip()
+        self.assertEqual(self.verb("wait", self.where, id), "some text\n")
+        self.assertEqual(self.verb("result", "--gateway", self.where, id), "some text\n")
+
+    def test_the_gateway_may_come_from_the_environment(self):
+        id = self.verb("submit", self.where, "cat", "x").strip()
+        self.assertEqual(self.verb("wait", id, env={"WEIR_GATEWAY": self.where}), "x\n")
+
+    def test_what_waits_can_be_cancelled_and_has_no_result_yet(self):
+        id = self.verb("submit", "--delay", "1h", self.where, "cat", "x").strip()
+        self.verb("result", self.where, id, code=4)
+        self.assertIn("queued", self.said)
+        self.verb("wait", "--timeout", "200ms", self.where, id, code=4)
+        self.verb("cancel", self.where, id)
+        self.verb("wait", self.where, id, code=6)
+        self.verb("cancel", self.where, id, code=1)
+
+    def test_dead_calls_are_listed_and_put_back(self):
+        id = self.verb("submit", "--retries", "0", self.where, "fail").strip()
+        self.verb("wait", self.where, id, code=1)
+        listed = json.loads(self.verb("dead", "--json", self.where))
+        self.assertEqual([(d["id"], d["method"]) for d in listed], [(id, "fail")])
+        self.assertRegex(self.verb("dead", self.where), id + " +fail +1 ")
+        self.assertEqual(self.verb("requeue", self.where, id), "1\n")
+        self.verb("wait", self.where, id, code=1)
+
+    def test_an_id_that_is_not_known_is_2(self):
+        self.verb("result", self.where, "no-such-id", code=2)
+
+    def test_a_gateway_without_a_spool_says_so(self):
+        other = self.tcp_endpoint()
+        self.gateway("--bind", other)
+        self.verb("submit", "--no-check", other, "cat", "x", code=2)
+        self.assertRegex(self.said, "UNIMPLEMENTED.*spool")
+
+
+if __name__ == "__main__":
+    main()
