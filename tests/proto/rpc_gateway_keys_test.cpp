@@ -287,6 +287,24 @@ TEST_CASE("a client that no longer waits for the spool is not waited for") {
   CHECK(g.answered(client).code == status::cancelled);
 }
 
+TEST_CASE("a gateway that drains does not wait for calls in its spool, which may take hours") {
+  gateway_state::options o;
+  o.spool = true;
+  keyed g(o);
+  g.call_with(client, "weir.wait", "\x90");
+  g.call_with(other_client, "pay", "x");
+  g.forget_sends();
+  g.machine.drain(g.now, g.out);
+  g.tick();
+  CHECK(count<reply_batch>(g.out) == 0);
+  g.replies(worker, 1);
+  CHECK(g.answered(other_client).code == status::ok);
+  g.tick();
+  CHECK(g.answered(client).code == status::unavailable);
+  CHECK(g.out.abandoned.size() == 1);
+  CHECK(g.machine.done());
+}
+
 TEST_CASE("an unknown method of weir's own is UNIMPLEMENTED") {
   keyed g;
   g.call_with(client, "weir.nonsense", "\x90");

@@ -290,6 +290,18 @@ TEST_CASE("a call that no worker has started is tried again, a few times") {
   CHECK(reply.details[0].trace == "gateway9 worker");
 }
 
+TEST_CASE("a worker that refuses calls is asked last for a while") {
+  simple g;
+  g.worker_joins(other_worker, {gateway::method("add")});
+  g.calls(client, "add");
+  const bool first = g.given_any(worker);
+  g.forget_sends();
+  g.fails(first ? worker : other_worker, 1, status::unavailable, true);
+  CHECK(g.given_count(first ? other_worker : worker) == 1);
+  g.calls(client, "add", 10);
+  CHECK(g.given_count(first ? other_worker : worker) == 11);
+}
+
 TEST_CASE("a failed call is passed on as it is, with the way that it came") {
   simple g;
   g.calls(client, "add");

@@ -30,6 +30,7 @@ struct worker_record {
   std::uint64_t window = 0;         ///< calls, as last announced
   bool draining = false;            ///< takes no more
   bool drain_pending = false;       ///< is to be told to take no more
+  time_point shunned_until;         ///< it has refused calls: others first
   clock_offset clock;
 };
 

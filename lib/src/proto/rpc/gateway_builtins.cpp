@@ -27,7 +27,7 @@ void gateway_state::answer_builtin(session_id from, call_run run, std::uint64_t 
   for (std::uint32_t i = 0; i < run.arguments.size(); ++i) {
     if (of_spool && options_.spool) {
       const call_key key{from, run.first + i};
-      admin_[key] = number + i;
+      admin_[key] = {number + i, run.method == "weir.wait"};
       out.admin.push_back({key, run.method, run.arguments.slice(i, 1), deadline});
       continue;
     }

@@ -86,9 +86,7 @@ void gateway_state::accept_with_key(calls c, time_point now) {
       joined_.emplace(c.number, std::move(c));
       break;
     case reply_cache::state::answered:
-      ++c.method->stats.cached;
-      ++counts_.cached;
-      answer(c.number, 1, *found.reply);
+      answer_known(c, *found.reply);
       break;
     case reply_cache::state::misused:
       fail(c,
@@ -201,6 +199,13 @@ std::uint64_t gateway_state::give(const calls& c, time_point now) {
     able.push_back({w->id, workers_.in_hand(w->id), std::max<std::uint64_t>(1, w->window),
                     workers_.fits(w->id, c.what.arguments),
                     std::max<std::uint32_t>(1, w->info.slots)});
+  // One that has just refused calls has the most room of all, and would get them all again.
+  const auto refuses = [&](std::size_t i) { return now < m.workers[i]->shunned_until; };
+  bool others = false;
+  for (std::size_t i = 0; i < able.size(); ++i)
+    others = others || (able[i].room > 0 && !refuses(i));
+  for (std::size_t i = 0; others && i < able.size(); ++i)
+    if (refuses(i)) able[i].room = 0;
   const bool keyed = c.what.options && !c.what.options->hash_key.empty();
   const std::vector<share> shares = keyed
                                         ? share_by_key(able, c.size(), c.what.options->hash_key)

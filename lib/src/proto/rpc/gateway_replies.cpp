@@ -24,6 +24,8 @@ bool final_outcome(const reply_run& reply) {
       return !never_started(reply, 0);
   }
 }
+/// For how long a worker that has refused calls is asked last.
+constexpr duration shunned = std::chrono::milliseconds(100);
 }  // namespace
 
 // What workers say
@@ -56,6 +58,8 @@ void gateway_state::on_answers(caller::answered& a, time_point now) {
   if (!never_started(a.reply, 0)) {
     m.stats.answered.add(n, now);
     measure(a, m, now);
+  } else if (worker_record* w = directory_.worker(a.from)) {
+    w->shunned_until = now + shunned;
   }
   if (a.reply.code == status::ok) {
     conclude(calls_of(std::move(a.calls), now), std::move(a.reply), now);
@@ -186,10 +190,21 @@ void gateway_state::share_reply(const calls& c, const reply_run& reply, time_poi
       accept(std::move(follower), now);
       continue;
     }
-    ++follower.method->stats.cached;
-    ++counts_.cached;
-    answer(number, 1, reply);
+    answer_known(follower, reply);
   }
+}
+
+/// With the reply that another call of the same key has got.
+void gateway_state::answer_known(const calls& c, const reply_run& reply) {
+  ++c.method->stats.cached;
+  ++counts_.cached;
+  if (reply.code == status::ok) {
+    ++counts_.answered;
+  } else {
+    ++counts_.failed;
+    ++c.method->stats.errors;
+  }
+  answer(c.number, 1, reply);
 }
 
 void gateway_state::answer(std::uint64_t number, std::uint64_t count, reply_run reply) {
@@ -225,7 +240,7 @@ void gateway_state::cancel_all(const std::vector<call_key>& keys, const std::str
       const auto last = admin_.upper_bound(keys[past - 1]);
       for (auto it = admin_.lower_bound(keys[i]); it != last;) {
         abandoned_.push_back(it->first);
-        const std::uint64_t number = it->second;
+        const std::uint64_t number = it->second.number;
         it = admin_.erase(it);
         answer(number, 1, failed(1, {status::cancelled, reason, false, 0}));
       }

@@ -217,7 +217,7 @@ void gateway_state::on_answered(const call_key& key, status code, std::string re
                                 std::string why) {
   const auto it = admin_.find(key);
   if (it == admin_.end()) return;
-  const std::uint64_t number = it->second;
+  const std::uint64_t number = it->second.number;
   admin_.erase(it);
   reply_run reply =
       code == status::ok ? reply_run{} : failed(1, {code, std::move(why), false, 0});
@@ -234,6 +234,7 @@ void gateway_state::tick(time_point now, gateway_outbox& out) {
   if (drains_pending_) pass_on_drain(now);
   if (!waiting_.empty()) serve_queues(now);
   expire_placed(now);
+  if (draining_) send_waiting_home();
   workers_.flush(now, links_, out);
   clients_.flush(now, links_, out);
   std::move(outcomes_.begin(), outcomes_.end(), std::back_inserter(out.placed));
@@ -259,6 +260,18 @@ void gateway_state::drain(time_point now, gateway_outbox& out) {
   draining_ = true;
   clients_.drain();
   clients_.flush(now, links_, out);
+}
+
+/// Everything else is done: the end of calls that are only in the spool may be hours away.
+void gateway_state::send_waiting_home() {
+  if (admin_.empty() || !placed_.empty() || clients_.open() != admin_.size()) return;
+  const bool all_wait = std::all_of(admin_.begin(), admin_.end(),
+                                    [](const auto& entry) { return entry.second.waits; });
+  if (!all_wait) return;
+  for (const auto& [key, call] : std::exchange(admin_, {})) {
+    abandoned_.push_back(key);
+    answer(call.number, 1, failed(1, {status::unavailable, "the gateway is leaving", true, 0}));
+  }
 }
 
 bool gateway_state::done() const {

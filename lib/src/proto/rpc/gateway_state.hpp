@@ -104,7 +104,8 @@ class gateway_state {
   void tick(time_point now, gateway_outbox& out);
   [[nodiscard]] time_point next_deadline();
 
-  /// No more calls from clients; done() when those in hand are answered.
+  /// No more calls from clients; done() when those in hand are answered. Those that wait for a
+  /// call in the spool are told to ask again when nothing else is left.
   void drain(time_point now, gateway_outbox& out);
   void say_bye(time_point now, gateway_outbox& out);
   [[nodiscard]] bool done() const;
@@ -153,6 +154,11 @@ class gateway_state {
     std::uint64_t tag = 0;
     time_point deadline;
   };
+  /// A call that on_answered() is to answer.
+  struct asked {
+    std::uint64_t number = 0;
+    bool waits = false;  // for the end of another, which may be long
+  };
   enum class cause : std::uint8_t { cancelled, client_gone };
 
   // Who is there
@@ -189,6 +195,7 @@ class gateway_state {
   void fail(const calls& c, const failure& why, time_point now);
   void conclude(const calls& c, reply_run reply, time_point now);
   void share_reply(const calls& c, const reply_run& reply, time_point now);
+  void answer_known(const calls& c, const reply_run& reply);
   void answer(std::uint64_t number, std::uint64_t count, reply_run reply);
   [[nodiscard]] reply_run failed(std::uint64_t count, const failure& why) const;
 
@@ -198,6 +205,7 @@ class gateway_state {
   void cancel(seq_range numbers, const std::string& reason, cause why, time_point now);
   void cancel_at_workers(seq_range numbers, const std::string& reason, time_point now);
   void expire_placed(time_point now);
+  void send_waiting_home();
 
   // Its own methods
   void answer_builtin(session_id from, call_run run, std::uint64_t number, time_point deadline,
@@ -227,7 +235,7 @@ class gateway_state {
   std::map<std::uint64_t, std::string> leaders_;  // with a key, at a worker: their keys
   std::set<std::uint64_t> cancelled_;             // at a worker
   std::set<std::uint64_t> begun_;                 // streams that the client has elements of
-  std::map<call_key, std::uint64_t> admin_;       // waiting for on_answered()
+  std::map<call_key, asked> admin_;               // waiting for on_answered()
   std::map<std::uint64_t, placed> placed_;        // by number
   std::map<std::uint64_t, std::uint64_t> tags_;   // number by tag
   std::set<std::pair<time_point, std::uint64_t>> placed_until_;
