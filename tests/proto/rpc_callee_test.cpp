@@ -369,6 +369,23 @@ TEST_SUITE("callee: callers that go") {
     CHECK(!lost.details[0].never_started);
   }
 
+  TEST_CASE("a caller that has given calls up without a word does not want them any more") {
+    called_node w;
+    w.joins(client1);
+    (void)w.gets(client1, 1, 3);
+    (void)w.gets(client1, 4, 1, unanswered());
+    std::vector<call_key> unwanted;
+    (void)w.calls.on_calls(client1, {1, {}}, w.now, &unwanted);
+    CHECK(unwanted == std::vector<call_key>{{client1, 1}});
+    unwanted.clear();
+    (void)w.calls.on_calls(client1, {4, {}}, w.now, &unwanted);
+    CHECK(unwanted == std::vector<call_key>{{client1, 2}, {client1, 3}});
+    w.replies(client1, 1, 4);
+    w.flush();
+    CHECK(silent(w.out));
+    CHECK(w.calls.open() == 0);
+  }
+
   TEST_CASE("only so many of those that went are remembered") {
     called_node w;
     for (std::uint64_t n = 0; n <= callee::remembered; ++n) {

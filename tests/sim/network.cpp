@@ -143,6 +143,14 @@ void network::leave(node& n) {
     if (c->binder == &n || c->of->connector == &n) cut(*c, true);
 }
 
+void network::close(node& n, proto::peer_id peer) {
+  const auto opened = opened_.find({&n, peer});
+  if (opened == opened_.end()) return;
+  lane& l = *opened->second;
+  l.closed = true;
+  if (l.now) cut(*l.now, true);
+}
+
 bool network::cut_one() {
   if (standing_.empty()) return false;
   const auto c = standing_[around_.chance().between(0, standing_.size() - 1)];

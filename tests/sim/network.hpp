@@ -37,6 +37,8 @@ class network {
   void die(node& n);
   /// A clean exit: everything that was sent still arrives.
   void leave(node& n);
+  /// Gives up a connection that this node opened: what was sent still arrives.
+  void close(node& n, proto::peer_id peer);
   /// Breaks one connection that stands; false if there is none.
   bool cut_one();
 

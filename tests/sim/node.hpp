@@ -28,6 +28,8 @@ class node {
   [[nodiscard]] bool runs() const { return state_ == state::running; }
   [[nodiscard]] bool paused() const;
   void pause_until(time_point when);
+  /// Since then it has not been stopped.
+  [[nodiscard]] time_point awake_since() const { return paused_until_; }
   void kill();
   /// A number for a new connection.
   [[nodiscard]] proto::peer_id next_peer() { return proto::peer_id{++last_peer_}; }

@@ -149,12 +149,12 @@ void callee::drain() {
 
 // Calls
 
-std::vector<callee::taken> callee::on_calls(session_id from, call_batch&& calls,
-                                            time_point now) {
+std::vector<callee::taken> callee::on_calls(session_id from, call_batch&& calls, time_point now,
+                                            std::vector<call_key>* unwanted) {
   std::vector<taken> fresh;
   caller_state* c = find(from);
   if (!c) return fresh;
-  settle_up_to(*c, calls.low);
+  settle_up_to(from, *c, calls.low, unwanted);
   fresh.reserve(calls.runs.size());
   for (auto& run : calls.runs) {
     if (run.first == 0 || run.arguments.empty()) continue;
@@ -192,10 +192,13 @@ void callee::take(session_id from, caller_state& c, call_run run, time_point now
   c.open.insert(run.first, {n, each, no_reply, streams});
   c.open_bytes += n * each;
   open_ += n;
-  if (streams)
-    for (std::uint64_t i = 0; i < n; ++i)
-      c.streams[run.first + i].until = run.options->stream_window;
   const time_point deadline = now + std::chrono::milliseconds(run.ttl_ms);
+  if (streams)
+    for (std::uint64_t i = 0; i < n; ++i) {
+      stream& s = c.streams[run.first + i];
+      s.until = run.options->stream_window;
+      s.deadline = deadline;
+    }
   fresh.push_back({from, std::move(run), deadline});
 }
 
@@ -207,8 +210,14 @@ void callee::refuse(session_id from, caller_state& c, const call_run& run) {
 }
 
 /// The caller has every outcome up to there.
-void callee::settle_up_to(caller_state& c, std::uint64_t low) {
+void callee::settle_up_to(session_id from, caller_state& c, std::uint64_t low,
+                          std::vector<call_key>* unwanted) {
   if (low <= c.low) return;
+  if (unwanted && !c.open.empty() && c.open.runs().begin()->first <= low)
+    c.open.for_overlap({c.low + 1, low}, [&](seq_range part, const open_run& run) {
+      for (std::uint64_t n = part.first; n <= part.last && !run.no_reply; ++n)
+        unwanted->push_back({from, n});
+    });
   c.low = low;
   if (low > c.seen.highest() || c.seen.sparse) (void)c.seen.insert({1, low});
   if (!c.kept.empty() && c.kept.runs().begin()->first <= low)

@@ -70,8 +70,10 @@ class callee {
   /// it any more, and what is answered later is dropped.
   [[nodiscard]] std::vector<call_key> lost(session_id who);
 
-  [[nodiscard]] std::vector<taken> on_calls(session_id from, call_batch&& calls,
-                                            time_point now);
+  /// `unwanted`: gets the calls that the caller has given up without a word, because it had
+  /// taken this node for dead: to be stopped.
+  [[nodiscard]] std::vector<taken> on_calls(session_id from, call_batch&& calls, time_point now,
+                                            std::vector<call_key>* unwanted = nullptr);
   /// Those calls among them that are not answered: stop them, and answer `cancelled` or
   /// whatever comes first.
   [[nodiscard]] std::vector<call_key> on_cancel(session_id from, const cancel_calls& which);
@@ -150,6 +152,7 @@ class callee {
     std::uint64_t until = 0;     // ... that may be sent
     std::uint64_t produced = 0;  // ... that there are
     std::deque<part_run> kept;   // those that it may not have yet, ascending
+    time_point deadline;         // nobody waits any longer
     std::optional<reply_run> end;
     bool answered = false;  // `end` is on its way; kept for a reconnect only
     bool closed = false;    // cancelled: no more elements
@@ -183,7 +186,8 @@ class callee {
   [[nodiscard]] caller_state* find(session_id id);
   void touch(session_id id, caller_state& c);
   void touch(session_id id, caller_state& c, std::uint64_t call, stream& s);
-  void settle_up_to(caller_state& c, std::uint64_t low);
+  void settle_up_to(session_id from, caller_state& c, std::uint64_t low,
+                    std::vector<call_key>* unwanted);
   void take(session_id from, caller_state& c, call_run run, time_point now,
             std::vector<taken>& fresh);
   void repeat(session_id from, caller_state& c, seq_range range);
@@ -194,6 +198,7 @@ class callee {
   void drop_elements(caller_state& c, stream& s, std::uint64_t up_to);
   void trim_elements(caller_state& c);
   void keep(caller_state& c, const reply_run& answer);
+  void give_up_streams(time_point now);
   void send_window(session_id to, caller_state& c, time_point now, links& net, outbox& out);
   void send_streams(session_id to, caller_state& c, time_point now, links& net, outbox& out);
   void send_replies(session_id to, caller_state& c, time_point now, links& net, outbox& out);
@@ -203,6 +208,7 @@ class callee {
   std::vector<session_id> dirty_;  // those with something to send
   std::map<session_id, seen_numbers> gone_;
   std::deque<session_id> gone_order_;  // the longest gone first
+  time_point streams_seen_;            // when they were last looked through
   std::uint64_t open_ = 0;
   bool draining_ = false;
 };

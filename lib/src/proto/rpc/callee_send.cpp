@@ -145,6 +145,26 @@ void callee::break_stream(session_id from, caller_state& c, std::uint64_t call, 
   touch(from, c);
 }
 
+/// A stream whose elements nobody has taken by its deadline: its caller may have said so in a
+/// message that was lost, or have forgotten it.
+void callee::give_up_streams(time_point now) {
+  if (now - streams_seen_ < std::chrono::seconds(1)) return;
+  streams_seen_ = now;
+  for (auto& [id, c] : callers_)
+    for (auto& [call, s] : c.streams) {
+      if (!s.end || s.answered || s.deadline > now) continue;
+      s.end->code = status::deadline_exceeded;
+      s.end->results = pack::of({});
+      s.end->details.assign(1, {});
+      s.end->details[0].message = "its elements were not taken before the deadline";
+      s.end->details[0].parts = s.got;
+      drop_elements(c, s, limits::seq);
+      s.sent = s.produced;
+      s.closed = true;
+      touch(id, c, call, s);
+    }
+}
+
 /// Returns whether the answer comes by this way.
 bool callee::repeat_stream(session_id from, caller_state& c, std::uint64_t call) {
   stream& s = c.streams.at(call);
@@ -267,6 +287,7 @@ void callee::send_replies(session_id to, caller_state& c, time_point now, links&
 }
 
 void callee::flush(time_point now, links& net, outbox& out) {
+  give_up_streams(now);
   for (std::size_t i = 0; i < dirty_.size(); ++i) {
     const session_id to = dirty_[i];
     caller_state& c = callers_.at(to);

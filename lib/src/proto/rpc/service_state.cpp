@@ -165,7 +165,14 @@ void service_state::on_calls(session_id from, call_batch&& batch, time_point now
   if (caller == callers_.end()) return;
   if (now - caller->second.last_calls >= idle_after) share_now_ = true;
   caller->second.last_calls = now;
-  for (auto& t : callee_.on_calls(from, std::move(batch), now)) {
+  std::vector<call_key> unwanted;
+  auto fresh = callee_.on_calls(from, std::move(batch), now, &unwanted);
+  if (!unwanted.empty()) {
+    const seq_range range{unwanted.front().call, unwanted.back().call};
+    cancel_calls which{{range}, "given up by the caller"};
+    stop(from, which, unwanted, out);
+  }
+  for (auto& t : fresh) {
     const std::uint64_t n = t.calls.arguments.size();
     const auto method = by_name_.find(t.calls.method);
     if (method == by_name_.end()) {
@@ -243,7 +250,11 @@ void service_state::answer_expired(const call_queue::taken& late) {
 }
 
 void service_state::on_cancel(session_id from, const cancel_calls& which, service_outbox& out) {
-  const std::vector<call_key> stops = callee_.on_cancel(from, which);
+  stop(from, which, callee_.on_cancel(from, which), out);
+}
+
+void service_state::stop(session_id from, const cancel_calls& which,
+                         const std::vector<call_key>& stops, service_outbox& out) {
   if (stops.empty()) return;
   for (const auto& range : which.calls)
     for (const auto& q : queue_.remove(from, range)) {

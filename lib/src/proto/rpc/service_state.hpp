@@ -122,7 +122,7 @@ class service_state {
   };
   struct caller_info {
     introduction info;
-    time_point last_calls;     // when it sent some
+    time_point last_calls;      // when it sent some
     std::uint64_t window = 0;   // as last decided
     std::uint64_t streams = 0;  // that run; beside the window, as they may wait for its reader
   };
@@ -137,6 +137,8 @@ class service_state {
   void abandon(session_id who, service_outbox& out);
   void on_calls(session_id from, call_batch&& batch, time_point now, service_outbox& out);
   void on_cancel(session_id from, const cancel_calls& which, service_outbox& out);
+  void stop(session_id from, const cancel_calls& which, const std::vector<call_key>& stops,
+            service_outbox& out);
   void give(std::uint32_t method, call_queue::waiting calls, time_point now,
             service_outbox& out);
   void start(time_point now, service_outbox& out);
