@@ -105,8 +105,9 @@ int run(settings& s, nodes::node_context& context) {
 
 int call_main(int argc, const char* const* argv) {
   settings s;
+  const marked_words words(argc, argv);
   return nodes::node_main(
-      argc, argv, about, [&](CLI::App& app) { declare(app, s); },
+      words.argc(), words.argv(), about, [&](CLI::App& app) { declare(app, s); },
       [&](nodes::node_context& context) {
         return reporting(context, [&] { return run(s, context); });
       });

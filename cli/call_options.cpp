@@ -2,7 +2,22 @@
 
 #include "option_types.hpp"
 
+#include <utility>
+
 namespace weir::cli {
+
+namespace {
+constexpr char mark = '\x02';
+}
+
+marked_words::marked_words(int argc, const char* const* argv) {
+  for (int i = 0; i < argc; ++i) {
+    std::string word = argv[i];
+    if (word.starts_with('[') || word.starts_with(mark)) word.insert(word.begin(), mark);
+    words_.push_back(std::move(word));
+  }
+  for (const auto& word : words_) pointers_.push_back(word.c_str());
+}
 
 void add_call_words(CLI::App& app, call_words& target) {
   app.add_option("METHOD", target.method, "Its name, as weir services shows it")->required();
@@ -10,8 +25,10 @@ void add_call_words(CLI::App& app, call_words& target) {
                  "By position, or NAME=VALUE. Each is read as the method's signature wants it: "
                  "text for str, bytes as they are for bytes, JSON for all other types. Where "
                  "the signature is not known: JSON if it is JSON, else text")
-      // Or CLI11 takes "[1,2]" for a list of two words.
-      ->allow_extra_args(false);
+      ->transform([](std::string word) {
+        if (word.starts_with(mark)) word.erase(0, 1);
+        return word;
+      });
   app.add_flag_callback(
          "--text", [&target] { target.how = reading::text; }, "Send every argument as text")
       ->group("Call");

@@ -103,8 +103,9 @@ int run(const settings& s, nodes::node_context& context) {
 
 int submit_main(int argc, const char* const* argv) {
   settings s;
+  const marked_words words(argc, argv);
   return nodes::node_main(
-      argc, argv, about,
+      words.argc(), words.argv(), about,
       [&](CLI::App& app) {
         add_connection(app, s.link);
         add_call_words(app, s.words);
