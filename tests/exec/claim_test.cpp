@@ -98,6 +98,29 @@ TEST_SUITE("claim") {
     CHECK(part.runs[1].payloads.size() == 1);
   }
 
+  TEST_CASE("a result of 16 MiB is one; with a byte more its task has failed for good") {
+    const std::string most(proto::limits::payload_bytes, 'x');
+    for (const bool detailed : {false, true}) {
+      claim c(tasks(3), -1);
+      for (std::uint32_t i = 0; c.begin(i); ++i) {
+        const std::string result = i == 0 ? "first" : most + (i == 1 ? "" : "x");
+        if (detailed)
+          c.succeed(i, result, because("done"));
+        else
+          c.succeed(i, result);
+      }
+      const auto part = c.take();
+      REQUIRE(part.runs.size() == 3);
+      CHECK(part.runs[1].code == status::ok);
+      CHECK(part.runs[1].payloads[0] == most);
+      CHECK(part.runs[2].code == status::resource_exhausted);
+      CHECK(part.runs[2].payloads[0].empty());
+      REQUIRE(part.runs[2].details.size() == 1);
+      CHECK(!part.runs[2].details[0].retryable);
+      CHECK(part.runs[2].details[0].message.find("16777217 bytes") != std::string::npos);
+    }
+  }
+
   TEST_CASE("released tasks are ranges of their own") {
     claim c(tasks(4), -1);
     REQUIRE(c.begin(0));

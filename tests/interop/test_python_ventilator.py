@@ -51,7 +51,7 @@ class PythonVentilator(InteropCase):
         self.assert_ends(ventilator, sink, status=1)
         self.assert_ends(worker)
         got = self.outcomes(sink)
-        self.assertEqual((got[1][:2], got[2][:3]), ([0, 3], [1, 0, b"good"]))
+        self.assertEqual((got[1][:2], got[2][:3]), ([0, 8], [1, 0, b"good"]))
 
     def test_large_batches_are_cut_into_messages_within_the_limits(self):
         stdin, lines = numbers(50_000)

@@ -40,7 +40,7 @@ class Ventilator:
         self.may_dispatch = self.finished = not self.sink
         for seq, task in self.tasks.items():
             if len(task.payload) > MAX_PAYLOAD:  # nobody would take it: given up before the first attempt
-                task.outcome = (b"", 3, {"msg": "payload too large", "final": True})
+                task.outcome = (b"", 8, {"msg": "payload too large", "final": True})
 
     def run(self):
         while self.tasks or not self.finished:

@@ -67,7 +67,8 @@ class Mistakes(Case):
         self.fails(69, "no sink at " + re.escape(place) + " for 2 s", "ventilator",
                    "--connect-timeout", "2s", "--bind", other, "--sink", place, input=b"1\n")
         worker.kill()
-        self.fails(69, "no ventilator at " + text, "worker", *wait, "--from", place, "--", "cat")
+        self.fails(69, "no ventilator at " + text + ".*has not been started, or has finished", "worker",
+                   *wait, "--from", place, "--", "cat")
         self.fails(69, "no ventilator has come to " + text, "sink", *wait, "--bind", place)
 
     def test_mistakes_in_options_are_one_line_and_64(self):

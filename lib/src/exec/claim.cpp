@@ -54,6 +54,15 @@ void claim::answer(std::uint32_t i, status code, std::string_view payload,
     code = status::deadline_exceeded;
     details->message = "finished after its time limit";
   }
+  // No receiver would take it, and it would be sent again for ever.
+  if (payload.size() > proto::limits::payload_bytes) {
+    if (!details) details = &late;
+    code = status::resource_exhausted;
+    details->message = "the result has " + std::to_string(payload.size()) +
+                       " bytes; the limit is " + std::to_string(proto::limits::payload_bytes);
+    details->retryable = false;
+    payload = {};
+  }
   if (leaving_ && code == status::cancelled) return release_locked(i);
 
   const bool fits = !run_.empty() && code == run_code_ &&

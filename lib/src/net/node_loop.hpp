@@ -38,16 +38,19 @@ void carry_out(proto::outbox& out, transport& net, const node_options& options);
 class patience {
  public:
   explicit patience(std::chrono::milliseconds limit) : limit_(limit) {}
-  /// Throws weir::error `unavailable` with `what` if it has been lacking for the limit.
-  void check(bool lacking, proto::time_point now, const std::string& what) {
+  /// Throws weir::error `unavailable` with `what` if it has been lacking for the limit. `hint`:
+  /// what may be the reason.
+  void check(bool lacking, proto::time_point now, const std::string& what,
+             const std::string& hint = {}) {
     if (!lacking) {
       since_ = {};
       return;
     }
     if (since_ == proto::time_point{}) since_ = now;
     if (limit_.count() > 0 && now - since_ >= limit_)
-      throw error(exit_code::unavailable,
-                  what + " for " + text() + " (--connect-timeout; 0 waits for ever)");
+      throw error(exit_code::unavailable, what + " for " + text() +
+                                              " (--connect-timeout; 0 waits for ever)" +
+                                              (hint.empty() ? "" : ": " + hint));
   }
   [[nodiscard]] proto::time_point deadline() const {
     if (since_ == proto::time_point{} || limit_.count() == 0) return proto::time_point::max();

@@ -176,6 +176,7 @@ void worker::task_worker::settle(proto::time_point now) {
 
 void worker::task_worker::run() {
   net::patience for_ventilator(options.connect_timeout);
+  bool met_ventilator = false;
   net::patience for_sink(options.connect_timeout);
   proto::time_point leave_by{};
   std::unique_lock held(loop_mutex);
@@ -208,10 +209,12 @@ void worker::task_worker::run() {
       continue;
     }
     if (options.serve) continue;
+    met_ventilator |= machine.has_ventilator();
     for_ventilator.check(
         !machine.has_ventilator(), now,
         "no ventilator at " +
-            (options.connect.empty() ? bound.front() : options.connect.front()));
+            (options.connect.empty() ? bound.front() : options.connect.front()),
+        met_ventilator ? "" : "it has not been started, or has finished already");
     for_sink.check(machine.lacks_sink(), now, "no sink where results should go");
   }
   pool.stop();
