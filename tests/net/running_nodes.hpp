@@ -34,6 +34,7 @@ class folder {
   [[nodiscard]] std::string endpoint(const std::string& name) const {
     return "ipc://" + path_ + "/" + name;
   }
+  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
 
  private:
   std::string path_ = "/tmp/weir-net-XXXXXX";
@@ -66,10 +67,11 @@ class running_worker {
 /// A gateway, until this goes.
 class running_gateway {
  public:
-  explicit running_gateway(const std::string& endpoint) {
+  explicit running_gateway(const std::string& endpoint, const std::string& spool = {}) {
     weir::gateway_options options;
     options.bind = {endpoint};
     options.heartbeat = 200ms;
+    options.spool = spool;
     gateway_ = std::make_unique<weir::gateway>(std::move(options));
     thread_ = std::thread([this] { gateway_->run(); });
   }
