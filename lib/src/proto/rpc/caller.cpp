@@ -1,5 +1,6 @@
 #include "proto/rpc/caller.hpp"
 
+#include "proto/rpc/link_numbers.hpp"
 #include "proto/rpc/reply_batches.hpp"
 #include "proto/seq_set.hpp"
 
@@ -53,7 +54,10 @@ void caller::joined(session_id callee) {
       gone_.erase(before);
       std::erase(gone_order_, callee);
       // It may still be at work on what was given up, and need not be.
-      it->second.stops.push_back({"given up", {{1, it->second.next - 1}}});
+      // No more than it can have in hand: further down are the numbers of other links.
+      const std::uint64_t last = it->second.next - 1;
+      const std::uint64_t first = last > most_in_hand ? last - most_in_hand : 1;
+      it->second.stops.push_back({"given up", {{first, last}}});
       touch(callee, it->second);
     }
     return;
@@ -70,8 +74,8 @@ std::vector<caller::flight> caller::lost(session_id callee) {
   callee_state& c = it->second;
   had.reserve(c.open.runs().size() + c.ready.size());
   for (const auto& [first, run] : c.open.runs()) {
-    forget(c, run.calls);
-    had.push_back(run.calls);
+    forget(c, run);
+    if (!run.unasked) had.push_back(run.calls);
   }
   for (auto& calls : c.ready) {
     size_ -= calls.size();
@@ -101,16 +105,19 @@ void caller::on_window(session_id from, const window& w) {
 // Answers
 
 /// They are not in flight any more.
-void caller::forget(callee_state& c, const flight& calls) {
+void caller::forget(callee_state& c, const open_run& run) {
+  const flight& calls = run.calls;
   c.bytes -= calls.arguments.bytes();
   size_ -= calls.size();
+  if (run.unasked) return;  // their numbers may be others' by now
   places_.extract({calls.number, calls.last()}, [](std::uint64_t, place&&) {});
   if (!calls.streams()) return;
   streams_.erase(streams_.lower_bound(calls.number), streams_.upper_bound(calls.last()));
 }
 
-void caller::finish(session_id from, callee_state& c, flight calls, reply_run reply,
+void caller::finish(session_id from, callee_state& c, open_run run, reply_run reply,
                     arrivals& in) {
+  flight& calls = run.calls;
   // Cancelled, and its elements were not waited for: it is no success.
   if (calls.streams() && reply.code == status::ok && !reply.details.empty() &&
       reply.details[0].parts > arrived(calls.number)) {
@@ -118,10 +125,11 @@ void caller::finish(session_id from, callee_state& c, flight calls, reply_run re
     reply.results = pack::of({});
     reply.details[0].message = "cancelled before all elements had come";
   }
-  forget(c, calls);
+  forget(c, run);
   c.unreported_answers += calls.size();
   c.unreported_bytes += reply.results.bytes();
   if (c.should_report()) touch(from, c);
+  if (run.unasked) return;
   reply.first = calls.number;
   in.answers.push_back({from, std::move(calls), std::move(reply)});
 }
@@ -140,10 +148,10 @@ void caller::answer(session_id from, callee_state& c, reply_run reply, arrivals&
     if (run.calls.streams()) {
       of_streams.push_back(std::move(run));
     } else if (run.size() == range.size()) {
-      finish(from, c, std::move(run.calls), std::move(reply), in);
+      finish(from, c, std::move(run), std::move(reply), in);
     } else {
       const std::uint64_t n = run.size();
-      finish(from, c, std::move(run.calls), part_of_run(reply, first - range.first, n), in);
+      finish(from, c, std::move(run), part_of_run(reply, first - range.first, n), in);
     }
   });
   for (const auto& run : of_streams)
@@ -164,7 +172,7 @@ void caller::answer_stream(session_id from, callee_state& c, open_run call, repl
     c.open.insert(first, std::move(call));
     return;
   }
-  finish(from, c, std::move(call.calls), std::move(reply), in);
+  finish(from, c, std::move(call), std::move(reply), in);
 }
 
 // Streams
@@ -213,7 +221,7 @@ void caller::on_part(session_id from, callee_state& c, part_run part, arrivals& 
   if (!s->ended || s->ended->details[0].parts > s->arrived) return;
   reply_run reply = std::move(*s->ended);
   c.open.extract({call, call}, [&](std::uint64_t, open_run&& run) {
-    finish(from, c, std::move(run.calls), std::move(reply), in);
+    finish(from, c, std::move(run), std::move(reply), in);
   });
 }
 
@@ -236,7 +244,7 @@ void caller::on_progress(session_id from, call_progress&& report, arrivals& in) 
   callee_state* c = find(from);
   if (!c) return;
   c->open.for_overlap({report.call, report.call}, [&](seq_range, const open_run& run) {
-    if (run.cancelled) return;
+    if (run.cancelled || run.unasked) return;
     const std::uint64_t number = run.calls.number + (report.call - run.first);
     report.call = number;
     in.reports.push_back({from, number, std::move(report)});
@@ -362,7 +370,7 @@ void caller::stop(session_id at, callee_state& c, seq_range calls, const std::st
     const auto ended = streams_.find(run.calls.number);
     if (run.size() == 1 && ended != streams_.end() && ended->second.ended) {
       reply_run reply = std::move(*ended->second.ended);
-      finish(at, c, std::move(run.calls), std::move(reply), in);
+      finish(at, c, std::move(run), std::move(reply), in);
     } else {
       const std::uint64_t first = run.first;
       c.open.insert(first, std::move(run));

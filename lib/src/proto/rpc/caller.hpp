@@ -112,7 +112,8 @@ class caller {
   [[nodiscard]] std::vector<held> in_flight(seq_range numbers) const;
 
   /// Requires a callee that has joined and is not lost. Travels with the next flush() at which
-  /// the callee can be reached. Calls with `no_reply` are forgotten with it.
+  /// the callee can be reached. Those with `no_reply` are over for their owner then; in here
+  /// they are in hand until the callee has answered nevertheless, for they count in its window.
   void send(session_id to, flight calls);
   /// Asks for these (the owner's numbers) to be stopped, wherever they are; their outcome still
   /// comes. Those that have not been sent yet are taken back, and returned. Streams that are
@@ -134,9 +135,10 @@ class caller {
     flight calls;
     std::uint64_t first = 0;  // the callee's number for the first of them
     bool cancelled = false;
+    bool unasked = false;  // nobody wants to know how it ends
     [[nodiscard]] std::uint64_t size() const { return calls.size(); }
     [[nodiscard]] open_run slice(std::uint64_t offset, std::uint64_t n) const {
-      return {calls.slice(offset, n), first + offset, cancelled};
+      return {calls.slice(offset, n), first + offset, cancelled, unasked};
     }
     void settle() { calls.settle(); }
   };
@@ -191,8 +193,8 @@ class caller {
   void answer(session_id from, callee_state& c, reply_run reply, arrivals& in);
   void answer_stream(session_id from, callee_state& c, open_run call, reply_run reply,
                      arrivals& in);
-  void finish(session_id from, callee_state& c, flight calls, reply_run reply, arrivals& in);
-  void forget(callee_state& c, const flight& calls);
+  void finish(session_id from, callee_state& c, open_run run, reply_run reply, arrivals& in);
+  void forget(callee_state& c, const open_run& run);
   void take_back(callee_state& c, seq_range numbers, std::vector<flight>& back);
   void stop(session_id at, callee_state& c, seq_range calls, const std::string& reason,
             arrivals& in);

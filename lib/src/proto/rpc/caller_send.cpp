@@ -2,9 +2,11 @@
 #include "proto/limits.hpp"
 #include "proto/rpc/call_batches.hpp"
 #include "proto/rpc/caller.hpp"
+#include "proto/rpc/link_numbers.hpp"
 #include "proto/seq_set.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace weir::proto {
@@ -15,6 +17,15 @@ constexpr std::uint64_t report_answers = 1024;
 constexpr std::uint64_t report_bytes = 64 * 1024;
 /// Streams in one CREDIT.
 constexpr std::size_t credits_in_message = 4096;
+
+/// What nobody wants an answer to is answered all the same, from one node to the next: a callee
+/// that were sent calls without ever saying how many it has done would be flooded.
+std::shared_ptr<const call_options> with_reply(call_options options) {
+  options.no_reply = false;
+  options.stream_window = 0;
+  if (options.plain()) return nullptr;
+  return std::make_shared<const call_options>(std::move(options));
+}
 }  // namespace
 
 bool caller::callee_state::should_report() const {
@@ -66,21 +77,19 @@ void caller::send_ready(session_id to, callee_state& c, time_point now, links& n
     if (!c.should_report()) return;
     net.send(to, call_batch{c.low(), {}}, now, out);
   } else {
+    if (c.next == 1) c.next += beginning_of(net.self().session, to);
     call_batches batches(to, c.low(), now, net, out);
     for (auto& calls : c.ready) {
       const std::uint64_t first = c.next;
       const std::uint64_t n = calls.size();
       c.next += n;
       calls.sent = now;
+      const bool unasked = calls.no_reply();
+      if (unasked) calls.options = with_reply(*calls.options);
       batches.add({first, calls.method, remaining_ms(calls.deadline, now), calls.arguments,
                    calls.options});
-      if (calls.no_reply()) {
-        c.bytes -= calls.arguments.bytes();
-        size_ -= n;
-        continue;
-      }
-      places_.insert(calls.number, {to, calls.number, first, n});
-      c.open.insert(first, {std::move(calls), first, false});
+      if (!unasked) places_.insert(calls.number, {to, calls.number, first, n});
+      c.open.insert(first, {std::move(calls), first, false, unasked});
     }
     batches.send();
     c.ready.clear();
