@@ -2,6 +2,7 @@
 #include "dialogue.hpp"
 #include "proto/limits.hpp"
 #include "proto/rpc/callee.hpp"
+#include "proto/rpc/link_numbers.hpp"
 #include "proto/seq_set.hpp"
 #include "proto/wire.hpp"
 
@@ -20,7 +21,7 @@ struct called_node {
   outbox out;
   time_point now = t0;
 
-  explicit called_node(callee::limits_type limits = {}) : calls(limits) {}
+  explicit called_node(callee::limits_type limits = {}) : calls(limits, session_id{9}) {}
 
   void joins(session_id id) {
     const auto peer = static_cast<std::uint32_t>(id);
@@ -384,6 +385,35 @@ TEST_SUITE("callee: callers that go") {
     w.flush();
     CHECK(silent(w.out));
     CHECK(w.calls.open() == 0);
+  }
+
+  TEST_CASE("calls that waited in a socket for another incarnation of this node are dropped") {
+    const session_id me{0x123450000000001U};
+    const session_id before_me{0x876540000000001U};
+    const session_id caller{0x424240000000001U};
+    callee calls({}, me);
+    calls.joined(caller);
+    const auto number = [&](session_id to, std::uint64_t n) {
+      return beginning_of(caller, to) + n;
+    };
+    const auto fresh = [&](session_id to, std::uint64_t low, std::uint64_t first) {
+      return calls
+          .on_calls(caller,
+                    {number(to, low), {{number(to, first), "echo", 1000, tasks(1), nullptr}}},
+                    t0)
+          .size();
+    };
+    CHECK(beginning_of(caller, me) != beginning_of(caller, before_me));
+    CHECK(fresh(before_me, 3, 4) == 0);
+    CHECK(fresh(me, 0, 1) == 1);
+    CHECK(fresh(before_me, 4, 5) == 0);
+    CHECK(fresh(me, 1, 2) == 1);
+    CHECK(calls.open() == 2);
+    // It may outgrow its part of the numbers.
+    CHECK(fresh(me, beginnings_apart / 16, beginnings_apart / 16 + 1) == 1);
+    for (std::uint64_t n = 1; n <= 32; ++n)
+      CHECK(fresh(me, beginnings_apart / 16 * (n + 1), beginnings_apart / 16 * (n + 1) + 1) ==
+            1);
   }
 
   TEST_CASE("only so many of those that went are remembered") {

@@ -1,5 +1,6 @@
 #include "proto/rpc/callee.hpp"
 
+#include "proto/rpc/link_numbers.hpp"
 #include "proto/rpc/reply_batches.hpp"
 
 #include <algorithm>
@@ -154,6 +155,7 @@ std::vector<callee::taken> callee::on_calls(session_id from, call_batch&& calls,
   std::vector<taken> fresh;
   caller_state* c = find(from);
   if (!c) return fresh;
+  if (misdirected(calls.low, c->seen.highest(), beginning_of(from, self_))) return fresh;
   settle_up_to(from, *c, calls.low, unwanted);
   fresh.reserve(calls.runs.size());
   for (auto& run : calls.runs) {

@@ -62,7 +62,9 @@ class callee {
   /// Sessions that are remembered after they are lost.
   static constexpr std::size_t remembered = 4096;
 
-  explicit callee(limits_type limits) : limits_(limits) {}
+  /// `self`: this node's session. Calls that were meant for another incarnation of it are
+  /// dropped.
+  callee(limits_type limits, session_id self) : limits_(limits), self_(self) {}
 
   /// A caller's session has joined, for the first time or again: is told the window.
   void joined(session_id who);
@@ -204,6 +206,7 @@ class callee {
   void send_replies(session_id to, caller_state& c, time_point now, links& net, outbox& out);
 
   limits_type limits_;
+  session_id self_;
   std::map<session_id, caller_state> callers_;
   std::vector<session_id> dirty_;  // those with something to send
   std::map<session_id, seen_numbers> gone_;

@@ -17,7 +17,7 @@ std::string name_of(const introduction& who) {
 gateway_state::gateway_state(links::options l, options o, time_point now)
     : options_(std::move(o)),
       links_(std::move(l), now),
-      clients_({}),
+      clients_({}, links_.self().session),
       directory_({options_.queue_calls, options_.queue_bytes}),
       replies_({options_.reply_cache_bytes, options_.reply_cache_ttl}),
       results_(options_.result_cache_bytes),

@@ -69,7 +69,7 @@ void sign(reply_run& run, const introduction& self) {
 service_state::service_state(links::options l, options o, time_point now)
     : options_(std::move(o)),
       links_(std::move(l), now),
-      callee_(limits_of(options_)),
+      callee_(limits_of(options_), links_.self().session),
       queue_(at_a_time(options_.methods)),
       measured_since_(now),
       began_(now) {
