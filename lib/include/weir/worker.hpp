@@ -59,7 +59,8 @@ class task_error : public std::runtime_error {
 };
 
 struct worker_options : node_options {
-  /// Tasks run at a time, each on its own thread. 0: as many as there are cores.
+  /// Tasks run at a time, each on its own thread. 0: as many as there are cores; of calls,
+  /// which often wait for something, four times as many and at least 16.
   unsigned slots = 0;
   /// Where results go whatever the ventilators say. Empty: where they say.
   std::string results_to{};

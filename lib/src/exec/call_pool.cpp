@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <utility>
@@ -20,8 +21,13 @@ using namespace std::chrono_literals;
 /// A method whose calls take longer is not for the loop's thread. A thread switch and back
 /// costs 10 to 20 us here.
 constexpr duration short_call = 50us;
-/// What the loop does itself at a time, before it looks at its sockets again.
+/// What the loop does itself at a time, before it sends what is done.
 constexpr duration help_length = 100us;
+/// How much of what has just come the loop does itself. Calls that take next to nothing cost
+/// more to hand over than to run.
+constexpr duration most_help = 100us;
+constexpr duration most_help_tiny = 500us;
+constexpr std::uint64_t tiny_call_ns = 5'000;
 /// Answers wait this long for others while the slot that has them has more short calls to do.
 constexpr duration gather_length = 20us;
 /// A stream lets others have its slot after this.
@@ -42,12 +48,35 @@ std::uint32_t microseconds(duration d) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, UINT32_MAX));
 }
 
+duration processor_time(const rusage& used) {
+  const auto of = [](const timeval& t) {
+    return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
+  };
+  return of(used.ru_utime) + of(used.ru_stime);
+}
+
 void append_array_header(std::string& to, std::uint64_t count) {
   to.push_back(static_cast<char>(0xdd));
   for (int shift = 24; shift >= 0; shift -= 8) to.push_back(static_cast<char>(count >> shift));
 }
 
 }  // namespace
+
+void call_pool::bench::begin(time_point now) {
+  rusage used{};
+  ::getrusage(RUSAGE_THREAD, &used);
+  began_ = now;
+  waits_ = used.ru_nvcsw;
+  forced_ = used.ru_nivcsw;
+  busy_ = processor_time(used);
+}
+
+bool call_pool::bench::was_interrupted(time_point call_began) const {
+  rusage used{};
+  ::getrusage(RUSAGE_THREAD, &used);
+  const auto busy = processor_time(used) - busy_ - (call_began - began_);
+  return used.ru_nvcsw == waits_ && used.ru_nivcsw != forced_ && busy <= short_call;
+}
 
 void call_pool::entry::took(duration time) {
   const auto mean = static_cast<std::int64_t>(mean_ns.load(std::memory_order_relaxed));
@@ -80,9 +109,10 @@ call_pool::~call_pool() { stop(); }
 bool call_pool::give(std::vector<proto::start_calls> more, bool may_help) {
   const auto now = clock::now();
   const std::lock_guard held(mutex_);
-  bool all_short = may_help && !front();  // what waits has the first turn
-  std::uint64_t calls = 0;
-  std::uint64_t estimate = 0;  // nanoseconds
+  const bool short_wait = front_of(short_queue_) != nullptr;
+  std::uint64_t short_calls = 0;
+  std::uint64_t long_calls = 0;
+  std::uint64_t estimate = 0;  // of the short ones, in nanoseconds
   for (auto& m : more) {
     auto group = std::make_shared<call_group>();
     group->from = m.from;
@@ -92,33 +122,45 @@ bool call_pool::give(std::vector<proto::start_calls> more, bool may_help) {
     group->given = now;
     if (group->size() == 0) continue;
     const entry& e = methods_[group->method];
-    all_short = all_short && e.is_short();
-    calls += group->size();
-    estimate += std::uint64_t{e.mean_ns.load(std::memory_order_relaxed)} * group->size();
+    if (e.is_short()) {
+      short_calls += group->size();
+      estimate += std::uint64_t{e.mean_ns.load(std::memory_order_relaxed)} * group->size();
+    } else {
+      long_calls += group->size();
+    }
     live_.push_back(group);
-    queue_.push_back(std::move(group));
+    (e.is_short() ? short_queue_ : queue_).push_back(std::move(group));
   }
   if (live_.size() > look_through_) {
     std::erase_if(live_, [](const auto& g) { return g->answered == g->size(); });
     look_through_ = std::max<std::size_t>(64, 2 * live_.size());
   }
-  const auto worth = static_cast<std::uint64_t>(help_length.count());
-  if (all_short && estimate <= worth) return calls > 0;
-  wake_slots(all_short ? std::min(calls, estimate / (worth / 2)) : calls);
-  return false;
+  const bool tiny = estimate < short_calls * tiny_call_ns;
+  const auto worth = static_cast<std::uint64_t>((tiny ? most_help_tiny : most_help).count());
+  // What has been left to the slots before is theirs, and has the first turn.
+  const bool help_now = may_help && !short_wait && short_calls > 0 && estimate <= worth;
+  const auto for_slots = help_now ? 0 : std::min(short_calls, 1 + 2 * estimate / worth);
+  wake_slots(long_calls + for_slots);
+  return help_now;
 }
 
-void call_pool::help(unsigned helper) {
+bool call_pool::help(unsigned helper, bool last) {
   bench& at = helpers_[helper];
   auto now = clock::now();
+  at.begin(now);
   const auto until = now + help_length;
   for (;;) {
     group_ptr group;
     {
       const std::lock_guard held(mutex_);
-      group = front();
-      if (!group) return;
-      if (now >= until || !methods_[group->method].is_short()) return wake_slots(UINT64_MAX);
+      group = front_of(short_queue_);
+      if (!group) return false;
+      const bool is_short = methods_[group->method].is_short();
+      if (now >= until && is_short && !last) return true;
+      if (now >= until || !is_short) {
+        wake_slots(UINT64_MAX);
+        return false;
+      }
     }
     while (now < until && methods_[group->method].is_short()) {
       const auto index = group->next.fetch_add(1, std::memory_order_relaxed);
@@ -201,13 +243,21 @@ void call_pool::wake_slots(std::uint64_t calls) {
   for (; calls > 0; --calls) work_.notify_one();
 }
 
-call_pool::group_ptr call_pool::front() {
-  while (!queue_.empty()) {
-    const auto& g = queue_.front();
+call_pool::group_ptr call_pool::front_of(std::deque<group_ptr>& queue) {
+  while (!queue.empty()) {
+    const auto& g = queue.front();
     if (g->next.load(std::memory_order_relaxed) < g->size()) return g;
-    queue_.pop_front();
+    queue.pop_front();
   }
   return {};
+}
+
+/// The oldest of all.
+call_pool::group_ptr call_pool::front() {
+  auto short_one = front_of(short_queue_);
+  auto other = front_of(queue_);
+  if (!short_one || !other) return short_one ? short_one : other;
+  return short_one->given <= other->given ? short_one : other;
 }
 
 // ---- To the loop
@@ -240,7 +290,8 @@ void call_pool::run_slot(unsigned number) {
   pthread_sigmask(SIG_SETMASK, &all, nullptr);
   ::pthread_setname_np(::pthread_self(),
                        std::string("weir-call-").append(std::to_string(number)).c_str());
-  bench at{number, {}};
+  bench at;
+  at.number = number;
   bool stream_had_turn = false;
   std::unique_lock held(mutex_);
   for (;;) {
@@ -277,6 +328,7 @@ void call_pool::run_slot(unsigned number) {
 
 void call_pool::work_on(const group_ptr& group, bench& at, time_point& now) {
   entry& m = methods_[group->method];
+  if (m.may_be_short) at.begin(now);
   for (;;) {
     // Nothing that is done waits behind what may take long.
     if (!m.is_short()) wake_if_due(now, false);
@@ -325,7 +377,8 @@ time_point call_pool::run_one(const group_ptr& group, std::uint32_t index, bench
     at.scratch.clear();
   }
   const auto end = clock::now();
-  m.took(end - now);
+  // A processor that was taken away says nothing about the method.
+  if (end - now <= short_call || !m.may_be_short || !at.was_interrupted(now)) m.took(end - now);
   box_.answer(handle.key(), code, at.scratch, std::move(details),
               {microseconds(now - group->given), microseconds(end - now)}, end);
   group->answered.fetch_add(1, std::memory_order_relaxed);

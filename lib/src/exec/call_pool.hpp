@@ -59,8 +59,9 @@ class call_pool final : private report_taker {
   /// Returns whether it would be best to help() now; no slot is woken then, so it has to be
   /// done.
   [[nodiscard]] bool give(std::vector<proto::start_calls> more, bool may_help);
-  /// Runs calls for a short while, on this thread.
-  void help(unsigned helper);
+  /// Runs calls on this thread for some 100 us. Returns whether there is more to help with; the
+  /// `last` time, slots are woken for that instead.
+  [[nodiscard]] bool help(unsigned helper, bool last);
   /// For whoever sees a helper not come back: wakes slots for what waits behind it.
   void relieve();
   void take(call_news& out);
@@ -104,9 +105,20 @@ class call_pool final : private report_taker {
     std::atomic<std::uint64_t> until = 0;
     bool parked = false;  // under mutex_
   };
-  struct bench {  // what a thread needs to run calls
+  /// What a thread needs to run calls.
+  struct bench {
     unsigned number = 0;
     std::string scratch;
+    void begin(proto::time_point now);
+    /// Whether a call since begin() took long only because the processor was taken away: it has
+    /// neither waited for anything nor computed for long.
+    [[nodiscard]] bool was_interrupted(proto::time_point call_began) const;
+
+   private:
+    proto::time_point began_;
+    proto::duration busy_{};
+    long waits_ = 0;   // it has waited, and
+    long forced_ = 0;  // has been made to
   };
   using group_ptr = std::shared_ptr<call_group>;
 
@@ -124,6 +136,7 @@ class call_pool final : private report_taker {
   void report(const proto::call_key& key, std::uint64_t done, std::uint64_t total,
               std::string_view text) override;
 
+  [[nodiscard]] static group_ptr front_of(std::deque<group_ptr>& queue);
   [[nodiscard]] group_ptr front();
   void resume(const std::shared_ptr<open_stream>& s);
   void wake_slots(std::uint64_t calls);
@@ -141,6 +154,8 @@ class call_pool final : private report_taker {
 
   mutable std::mutex mutex_;  // over everything below
   std::condition_variable work_;
+  std::deque<group_ptr>
+      short_queue_;                // of methods that were short: the loop may help with these
   std::deque<group_ptr> queue_;    // in order; those without unclaimed calls go when met
   std::vector<group_ptr> live_;    // with unanswered calls, and some that have none any more
   std::size_t look_through_ = 64;  // when live_ is this long

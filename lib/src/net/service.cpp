@@ -24,6 +24,9 @@ constexpr auto deputy_tick = 2ms;
 constexpr int quiet_ticks = 50;
 /// The loop runs calls itself so many times before it looks at its sockets again.
 constexpr int helps_in_a_round = 8;
+/// Unless told otherwise there are more slots than processors: handlers wait for files, for
+/// other services, for methods of this very worker.
+constexpr unsigned least_slots = 16;
 /// Told to leave at once, how long to wait for readers of streams and handlers' last answers.
 constexpr auto leave_patience = 2s;
 
@@ -101,7 +104,7 @@ void worker::service::run() {
   proto::service_state::options o;
   o.methods = std::move(infos);
   o.direct = direct;
-  o.slots = net::slots_of(options.slots);
+  o.slots = options.slots > 0 ? options.slots : std::max(least_slots, 4 * net::slots_of(0));
   o.max_window = std::max<std::uint64_t>(options.max_window, o.slots);
   machine.emplace(
       net::introduce(proto::role::worker, options, {proto::role::gateway, proto::role::client}),
@@ -128,7 +131,6 @@ void worker::service::run() {
   machine->say_bye(end, out);
   net::carry_out(out, net, options);
   net.close(net::last_words);
-  publish();
 }
 
 void worker::service::serve(unsigned me) {
@@ -176,14 +178,15 @@ void worker::service::stand_by(std::unique_lock<std::mutex>& held, unsigned me) 
 }
 
 /// Returns whether this thread is still the loop.
-bool worker::service::help(std::unique_lock<std::mutex>& held, unsigned me) {
+bool worker::service::help(std::unique_lock<std::mutex>& held, unsigned me, bool last) {
   ++helps;
   helping = true;
   held.unlock();
-  pool->help(me);
+  const bool more = pool->help(me, last);
   held.lock();
   if (leader == me) {
     helping = false;
+    help_wanted |= more;
     return true;
   }
   net.wake();  // the other one, for what has been done here
@@ -204,13 +207,13 @@ void worker::service::round(std::unique_lock<std::mutex>& held, unsigned me) {
   collect(now);
   settle(now, standing_by);
   for (int i = 1; help_wanted; ++i) {
+    const bool last = i >= helps_in_a_round;
     help_wanted = false;
-    if (!help(held, me)) return;
+    if (!help(held, me, last)) return;
     now = proto::clock::now();
     collect(now);
-    settle(now, standing_by && i < helps_in_a_round);
+    settle(now, standing_by && !last);
   }
-  publish();
   if (!machine->fatal().empty()) throw error(exit_code::protocol, machine->fatal());
   over = machine->done() || now >= leave_by;
   if (options.connect.empty() || machine->draining()) return;
@@ -226,7 +229,6 @@ void worker::service::on_slot_done() {
     const auto now = proto::clock::now();
     collect(now);
     settle(now, false);
-    publish();
     if (machine->done())
       net.wake();
     else
@@ -271,6 +273,7 @@ void worker::service::settle(proto::time_point now, bool may_help) {
       pool->grant(g.key, g.until);
   }
   out.grants.clear();
+  publish();  // before anybody can have the answers that it counts
   net::carry_out(out, net, options);
 }
 

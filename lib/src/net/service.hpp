@@ -37,7 +37,7 @@ struct worker::service final : worker::impl {
   void serve(unsigned me);
   void stand_by(std::unique_lock<std::mutex>& held, unsigned me);
   void round(std::unique_lock<std::mutex>& held, unsigned me);
-  bool help(std::unique_lock<std::mutex>& held, unsigned me);
+  bool help(std::unique_lock<std::mutex>& held, unsigned me, bool last);
   void on_slot_done();
   void collect(proto::time_point now);
   void settle(proto::time_point now, bool may_help);
