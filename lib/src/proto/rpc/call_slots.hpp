@@ -11,25 +11,26 @@
 
 namespace weir::proto {
 
-/// Each client numbers its calls by itself. In here a call's number is its client's place in a
-/// table, and the client's own number below it: so consecutive calls stay consecutive, and
-/// going from one number to the other costs no search.
+/// Each client numbers its calls by itself, from a beginning of its own (link_numbers.hpp). In
+/// here a call's number is its client's place in a table, and below it how far it is from that
+/// beginning: so consecutive calls stay consecutive, and going from one number to the other
+/// costs no search.
 ///
 /// A place is given to somebody else only when the last of its calls has ended.
 class call_slots {
  public:
-  /// The largest of a client's own numbers: at a million calls a second, half a year of them.
+  /// What one client can number: at a million calls a second, half a year of calls.
   static constexpr unsigned call_bits = 44;
   static constexpr std::uint64_t largest_call = (std::uint64_t{1} << call_bits) - 1;
   static constexpr std::uint64_t most_slots = std::uint64_t{1} << (64 - call_bits);
 
   /// The first place is the node's own, for calls that it makes itself: their numbers are what
   /// they were before.
-  call_slots() : slots_{{{}, 0, true}} {}
+  call_slots() : slots_{{{}, 0, 0, true}} {}
   void open_own(std::uint64_t count) { slots_[0].open += count; }
   [[nodiscard]] static bool is_own(std::uint64_t number) { return number <= largest_call; }
 
-  /// The client's calls from `call` on are open. Nothing: more clients than can be counted.
+  /// The client's calls from `call` on are open. Nothing: they cannot be numbered.
   [[nodiscard]] std::optional<std::uint64_t> open(session_id who, std::uint64_t call,
                                                   std::uint64_t count) {
     const auto [it, fresh] = index_.try_emplace(who, 0);
@@ -45,19 +46,24 @@ class call_slots {
         it->second = free_.back();
         free_.pop_back();
       }
-      slots_[it->second] = {who, 0, true};
+      slots_[it->second] = {who, call & ~beginning_mask, 0, true};
     }
-    slots_[it->second].open += count;
-    return it->second << call_bits | call;
+    slot& s = slots_[it->second];
+    if (call < s.beginning || call + count - s.beginning > largest_call) return std::nullopt;
+    s.open += count;
+    return it->second << call_bits | (call - s.beginning);
   }
   /// The number of a call that is open.
   [[nodiscard]] std::optional<std::uint64_t> find(const call_key& key) const {
     const auto it = index_.find(key.from);
     if (it == index_.end()) return std::nullopt;
-    return it->second << call_bits | key.call;
+    const slot& s = slots_[it->second];
+    if (key.call < s.beginning || key.call - s.beginning > largest_call) return std::nullopt;
+    return it->second << call_bits | (key.call - s.beginning);
   }
   [[nodiscard]] call_key key_of(std::uint64_t number) const {
-    return {slots_[number >> call_bits].who, number & largest_call};
+    const slot& s = slots_[number >> call_bits];
+    return {s.who, s.beginning + (number & largest_call)};
   }
   /// So many calls have ended, of which this is one's number.
   void close(std::uint64_t number, std::uint64_t count) {
@@ -76,8 +82,12 @@ class call_slots {
   }
 
  private:
+  // Links begin at multiples of 2^32.
+  static constexpr std::uint64_t beginning_mask = (std::uint64_t{1} << 32) - 1;
+
   struct slot {
     session_id who{};
+    std::uint64_t beginning = 0;
     std::uint64_t open = 0;
     bool here = false;
   };

@@ -39,11 +39,14 @@ const std::string& gateway_state::calls::key() const {
 
 void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now,
                              gateway_outbox& out) {
-  for (auto& t : clients_.on_calls(from, std::move(batch), now)) {
+  std::vector<call_key> unwanted;
+  auto fresh = clients_.on_calls(from, std::move(batch), now, &unwanted);
+  // It may call again elsewhere: what it has a key for goes on, and so do notifications.
+  if (!unwanted.empty()) cancel_all(unwanted, "given up", cause::client_gone, now);
+  for (auto& t : fresh) {
     call_run& run = t.calls;
     const std::uint64_t n = run.arguments.size();
-    std::optional<std::uint64_t> number;
-    if (run.last() <= call_slots::largest_call) number = slots_.open(from, run.first, n);
+    const auto number = slots_.open(from, run.first, n);
     if (!number) {
       reply_run refusal = failed(n, {status::resource_exhausted, "too many calls", true, 0});
       refusal.first = run.first;
