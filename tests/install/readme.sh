@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Does what the README shows: its shell pipeline, and its C++ worker. Only the addresses are other
-# ones, so that tests can run side by side.
+# Does what the README shows: its shell pipeline, its C++ worker, and its calls. Only the addresses
+# are other ones, so that tests can run side by side.
 #
-#   readme.sh sh|cpp SOURCE BUILD CXX
+#   readme.sh sh|cpp|calls SOURCE BUILD CXX
 set -euo pipefail
-language=$1 source=$2 build=$3 cxx=$4
+what=$1 source=$2 build=$3 cxx=$4
 # Socket paths are short; $TMPDIR may not be.
 work=$(mktemp -d /tmp/weir-readme.XXXXXX)
 clean_up() {
@@ -15,38 +15,70 @@ clean_up() {
 }
 trap clean_up EXIT
 cd "$work"
-export PATH=$build/nodes:$PATH LD_LIBRARY_PATH=$build/lib LC_ALL=C
+export PATH=$build/nodes:$build/cli:$PATH LD_LIBRARY_PATH=$build/lib LC_ALL=C
 export WEIR_VENTILATOR_BIND=ipc://$work/5557 WEIR_TASKS=ipc://$work/5557
-export WEIR_SINK_BIND=ipc://$work/5558
+export WEIR_SINK_BIND=ipc://$work/5558 WEIR_GATEWAY_BIND=ipc://$work/5555
 
-# The first block of the language, with addresses in here.
-awk -v begin="^\`\`\`$language\$" '$0 ~ begin { on = 1; next } /^```/ { if (on) exit } on' \
-  "$source/README.md" | sed "s#tcp://127\.0\.0\.1:#ipc://$work/#" >"block.$language"
-[[ -s block.$language ]] || {
-  echo "README.md has no block of $language"
-  exit 1
+# block LANGUAGE NUMBER: that block of the README, with addresses in here.
+block() {
+  awk -v begin="^\`\`\`$1\$" -v number="$2" '
+    $0 ~ begin { on = ++seen == number; next } /^```/ { on = 0 } on' "$source/README.md" |
+    sed "s#tcp://127\.0\.0\.1:#ipc://$work/#g" >"block$2.$1"
+  [[ -s block$2.$1 ]] || {
+    echo "README.md has no block $2 of $1"
+    exit 1
+  }
+}
+compile() { # SOURCE PROGRAM
+  "$cxx" -std=c++20 -Wall -Wextra -Werror -I"$source/lib/include" "$1" -o "$2" \
+    -L"$build/lib" -lweir $(pkg-config --libs libzmq sqlite3) -pthread
 }
 
-case $language in
+case $what in
   sh)
     # A tree of our own in place of /usr/share/doc, which may be empty.
     mkdir -p doc/a doc/b
     printf 'one two two\nthree three three\n' >doc/a/copyright
     printf 'three, two.' >doc/b/copyright
-    sed -i "s#/usr/share/doc#$work/doc#" block.sh
-    sh -eu block.sh >printed
+    block sh 1
+    sed -i "s#/usr/share/doc#$work/doc#" block1.sh
+    sh -eu block1.sh >printed
     awk '{ print $1, $2 }' printed >got
     printf '4 three\n3 two\n1 one\n' >expected
     [[ ! -s failed.txt ]]
     ;;
   cpp)
-    "$cxx" -std=c++20 -Wall -Wextra -Werror -I"$source/lib/include" block.cpp -o worker \
-      -L"$build/lib" -lweir $(pkg-config --libs libzmq) -pthread
+    block cpp 1
+    compile block1.cpp worker
     ./worker &
     worker=$!
     printf 'one\ntwo\n' | weir-ventilator --keep-order --output-format lines >got
     wait "$worker"
     printf 'ONE\nTWO\n' >expected
+    ;;
+  calls)
+    block sh 2
+    # What the block starts in the background ends with it. A user would look whether the worker
+    # is there before calling it.
+    awk '/^weir services/ { print "until weir services " $3 " --names | grep -q greet; do sleep 0.05; done" }
+         { print } END { print "kill $(jobs -p); wait" }' block2.sh >calls.sh
+    sed -i 's/^weir services/& -q/; s/^ls /printf "one\\ntwo\\n" /' calls.sh
+    bash -u calls.sh >printed
+    grep -v -e METHOD -e '(.*) ->' printed >got
+    {
+      echo 'hello world'
+      for word in one two; do printf %s "$word" | sha256sum; done
+    } >expected
+    diff expected got
+    block cpp 2
+    block cpp 3
+    compile block2.cpp worker
+    compile block3.cpp client
+    weir-gateway -q &
+    ./worker &
+    until weir services "$WEIR_GATEWAY_BIND" --names | grep -q add; do sleep 0.05; done
+    ./client >got
+    echo 3 >expected
     ;;
 esac
 diff expected got
