@@ -183,9 +183,7 @@ TEST_CASE("each retry waits longer, and the last failure is final") {
   CHECK(t->find(a)->attempts == 3);
 }
 
-TEST_CASE(
-    "an error that another attempt would not change is an answer: failed, whatever retries are "
-    "left") {
+TEST_CASE("an error that no other attempt would change is an answer, and not tried again") {
   table t;
   const auto a = t.submit({.id = id(1), .method = "m", .arguments = "\x90", .retries = 5});
   CHECK(t->finish(t.start_one(), {status::invalid_argument, "(a: int) -> int"}, noon)->ended);
@@ -247,9 +245,7 @@ TEST_CASE(
   CHECK_FALSE(t->requeue(a, noon));
 }
 
-TEST_CASE(
-    "an outcome is kept for its time, or until it is forgotten; an open call is not "
-    "forgotten") {
+TEST_CASE("an outcome is kept for its time, or until it is forgotten; an open call stays") {
   table t;
   const auto a = t.submit({.id = id(1), .method = "m", .arguments = "\x90", .keep_ms = 1000});
   const auto b = t.submit({.id = id(2), .method = "m", .arguments = "\x90"});

@@ -43,9 +43,7 @@ struct loop {
 
 }  // namespace
 
-TEST_CASE(
-    "completions come in the order of the work, when it can be seen by whoever opens the file "
-    "next") {
+TEST_CASE("completions come in the order of the work, when it is on the disk") {
   const test::temp_dir dir;
   std::vector<int> completed;
   {
@@ -77,9 +75,7 @@ TEST_CASE("what is given before the end is still written") {
   CHECK(again.at_opening().queued == 1);
 }
 
-TEST_CASE(
-    "without space, submissions are refused, and what has to be written is, as soon as there "
-    "is some") {
+TEST_CASE("without space submissions are refused, and outcomes written when there is some") {
   const test::temp_dir dir;
   loop l;
   spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
