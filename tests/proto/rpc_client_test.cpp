@@ -57,7 +57,8 @@ TEST_CASE("every call ends at its deadline, whether it was sent or not") {
   const auto late = c.outcome();
   CHECK(late.reply.code == status::deadline_exceeded);
   CHECK(!late.reply.details.at(0).never_started);
-  CHECK(late.reply.details.at(0).message.find("gateway1") != std::string::npos);
+  CHECK(late.reply.details.at(0).message == "no answer from gateway1 within the deadline");
+  CHECK(late.reply.details.at(0).trace == "client99 gateway1");
   // The gateway need not go on, and its answer comes too late.
   CHECK(find<cancel_calls>(c.out, 1).calls == seq_ranges{{sent.first, sent.first}});
   c.replies(1, sent);
@@ -125,6 +126,7 @@ TEST_CASE("when a gateway is lost, calls that may be repeated go to another at o
   CHECK(failed.first == 4);
   CHECK(failed.reply.code == status::unavailable);
   CHECK(!failed.reply.details.at(0).never_started);
+  CHECK(failed.reply.details.at(0).trace == "client99 gateway1");
   CHECK(c.ended().empty());
   const auto runs = take<call_batch>(c.out, 2).runs;
   REQUIRE(runs.size() == 2);

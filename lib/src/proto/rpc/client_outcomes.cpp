@@ -132,8 +132,8 @@ client_state::verdict client_state::judge(const record& r, const method_state& m
   return when < r.deadline ? verdict::later : verdict::over;
 }
 
-void client_state::on_lost(caller::flight calls, session_id who, const std::string& how,
-                           time_point now, client_outbox& out) {
+void client_state::on_lost(caller::flight calls, session_id who, const std::string& name,
+                           const std::string& how, time_point now, client_outbox& out) {
   if (is_question(calls.number)) return give_up_on_routes(calls);
   if (calls.no_reply()) return;
   const seq_range range{call_of(calls.number), call_of(calls.last())};
@@ -160,8 +160,8 @@ void client_state::on_lost(caller::flight calls, session_id who, const std::stri
       if (sent) ++r.moves;
       again(first, r, calls.slice(offset, r.count), now, now);
     } else {
-      fail(first, r, status::unavailable, how + " before it answered: the call may have run",
-           false, out);
+      fail(first, r, status::unavailable,
+           name + " " + how + " before it answered: the call may have run", false, out, name);
     }
   }
 }
@@ -203,8 +203,10 @@ void client_state::finish(std::uint64_t first, const record& r, call_outcomes ou
 }
 
 void client_state::fail(std::uint64_t first, const record& r, status code,
-                        const std::string& text, bool never_started, client_outbox& out) {
+                        const std::string& text, bool never_started, client_outbox& out,
+                        const std::string& via) {
   reply_details why;
+  why.trace = via;
   why.message = text;
   why.never_started = never_started;
   reply_run run;
@@ -242,7 +244,7 @@ void client_state::expire(seq_range range, time_point now, client_outbox& out) {
       continue;
     }
     fail(first, r, status::deadline_exceeded, excuse(held), held.empty() && r.attempts == 1,
-         out);
+         out, held.empty() ? std::string() : name_of(held.front().at));
   }
 }
 

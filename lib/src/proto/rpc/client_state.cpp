@@ -143,7 +143,7 @@ void client_state::lose(session_id who, const std::string& how, time_point now,
     const auto dropped = direct_.failed(who, now);
     if (dropped.peer) links_.close(*dropped.peer, out);
   }
-  for (auto& f : had) on_lost(std::move(f), who, text, now, out);
+  for (auto& f : had) on_lost(std::move(f), who, name, how, now, out);
 }
 
 void client_state::on_offer(session_id from, offer o) {

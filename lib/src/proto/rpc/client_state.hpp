@@ -204,8 +204,8 @@ class client_state {
   // client_outcomes.cpp: how calls end
   void on_answered(caller::answered a, time_point now, client_outbox& out);
   void on_failed(caller::answered a, time_point now, client_outbox& out);
-  void on_lost(caller::flight calls, session_id who, const std::string& how, time_point now,
-               client_outbox& out);
+  void on_lost(caller::flight calls, session_id who, const std::string& name,
+               const std::string& how, time_point now, client_outbox& out);
   [[nodiscard]] verdict judge(const record& r, const method_state& m, status code,
                               const reply_details& why, std::uint64_t number, session_id from,
                               time_point now, time_point& when);
@@ -213,7 +213,7 @@ class client_state {
              time_point now);
   void finish(std::uint64_t first, const record& r, call_outcomes outcome, client_outbox& out);
   void fail(std::uint64_t first, const record& r, status code, const std::string& text,
-            bool never_started, client_outbox& out);
+            bool never_started, client_outbox& out, const std::string& via = {});
   void expire(seq_range range, time_point now, client_outbox& out);
   void stop_copies(seq_range range, bool hedged, const std::string& reason);
   static void measure(method_state& m, const caller::answered& a);
