@@ -1,5 +1,6 @@
 // The gateway under everything at once: what must hold whatever happens, for many seeds.
 #include "proto/backoff.hpp"
+#include "proto/rpc/link_numbers.hpp"
 #include "rpc_gateway_fixture.hpp"
 
 #include <set>
@@ -12,6 +13,7 @@ using std::chrono::seconds;
 
 namespace {
 constexpr std::uint32_t first_worker = 1000;
+constexpr session_id gateway_session{9};  // as the fixture has it
 
 /// Clients and workers that do anything that is allowed, in any order.
 class chaos {
@@ -73,13 +75,15 @@ class chaos {
 
   void new_client() {
     const std::uint32_t peer = next_client_++;
-    clients_[peer];
-    g_.hears(peer, hello{wire_version, who(role::client, peer)});
+    const std::uint64_t session = random_.next();
+    clients_[peer].next = beginning_of(session_id{session}, gateway_session) + 1;
+    g_.hears(peer, hello{wire_version, who(role::client, session)});
   }
   void new_worker() {
     const std::uint32_t peer = next_worker_++;
-    workers_[peer];
-    g_.hears(peer, hello{wire_version, who(role::worker, peer)});
+    const std::uint64_t session = random_.next();
+    workers_[peer].highest = beginning_of(gateway_session, session_id{session});
+    g_.hears(peer, hello{wire_version, who(role::worker, session)});
     offer o;
     for (const char* name : {"a", "b", "c"})
       if (pick(3) != 0) o.methods.push_back(gateway::method(name, name[0] == 'b'));

@@ -1,4 +1,5 @@
-// Calls of one method that wait.
+// Calls of one method that wait, and how a gateway numbers the calls of all clients.
+#include "proto/rpc/call_slots.hpp"
 #include "proto/rpc/method_queue.hpp"
 
 #include <doctest/doctest.h>
@@ -186,4 +187,40 @@ TEST_CASE("those that have waited longest can be given up") {
   CHECK(q.oldest() == t0);
   CHECK(numbers(q.arrived_by(t0)) == std::set<std::uint64_t>{1, 2});
   CHECK(q.oldest() == t0 + seconds(1));
+}
+
+TEST_CASE("a client's calls stay consecutive, wherever its link begins") {
+  call_slots slots;
+  const session_id who{7};
+  const std::uint64_t beginning = std::uint64_t{0xFFFFF} << 32;
+  const auto first = slots.open(who, beginning + 1, 10);
+  REQUIRE(first);
+  CHECK(slots.open(who, beginning + 11, 5) == *first + 10);
+  CHECK(slots.find({who, beginning + 4}) == *first + 3);
+  CHECK(slots.key_of(*first + 3) == call_key{who, beginning + 4});
+  CHECK_FALSE(call_slots::is_own(*first));
+}
+
+TEST_CASE("a client's numbers may go as far as can be told apart, and no further") {
+  call_slots slots;
+  const session_id who{7};
+  REQUIRE(slots.open(who, 1, 1));
+  CHECK(slots.open(who, call_slots::largest_call - 1, 1));
+  CHECK_FALSE(slots.open(who, call_slots::largest_call, 1));
+  CHECK_FALSE(slots.find({who, call_slots::largest_call + 1}));
+  const session_id other{8};
+  REQUIRE(slots.open(other, std::uint64_t{5} << 32 | 1, 1));
+  CHECK_FALSE(slots.open(other, 3, 1));  // before its beginning
+}
+
+TEST_CASE("a place is given to another client only when all calls of the first have ended") {
+  call_slots slots;
+  const auto old = slots.open(session_id{7}, 1, 2);
+  slots.lost(session_id{7});
+  CHECK_FALSE(slots.find({session_id{7}, 1}));
+  CHECK(slots.open(session_id{8}, 1, 1) != old);
+  slots.close(*old, 1);
+  CHECK(slots.open(session_id{9}, 1, 1) != old);
+  slots.close(*old + 1, 1);
+  CHECK(slots.open(session_id{10}, 1, 1) == old);
 }
