@@ -116,7 +116,6 @@ class rpc_worker_node final : public node {
   bool terminated_ = false;
   time_point leave_by_{};
   std::map<proto::peer_id, std::uint64_t> most_announced_;
-  std::map<proto::peer_id, proto::call_batch> last_calls_;  // for repetition_is_new
 };
 
 [[nodiscard]] inline std::string gateway_at(std::uint32_t slot) {

@@ -98,7 +98,7 @@ rpc_scenario make_rpc_scenario(std::uint64_t seed) {
     s.long_delays = chance.chance(0.2);
     s.worker_kills = chance.chance(0.3);
     s.gateway_kills = s.gateways > 0 && chance.chance(0.25);
-    s.client_kills = s.clients > 1 && chance.chance(0.1);
+    s.client_kills = s.clients > 1 && chance.chance(0.2);
     s.pauses = chance.chance(0.25);
     s.drains = chance.chance(0.15);
     s.sends_wait = chance.chance(0.5);

@@ -56,17 +56,16 @@ struct rpc_call {
 /// What is broken on purpose, to show that the checker notices.
 enum class rpc_sabotage : std::uint8_t {
   none,
-  outcome_dropped,    // a client's user does not get one
-  outcome_doubled,    // ... gets one twice
-  result_altered,     // ... gets another's
-  element_dropped,    // ... misses an element of a stream
-  run_twice,          // a worker runs a call twice
-  run_late,           // a worker runs a call that has waited past its deadline
-  run_cancelled,      // a worker runs a call that it has said not to have started
-  answer_forgotten,   // a worker never answers one
-  credit_swallowed,   // workers do not hear CREDIT
-  window_ignored,     // gateways and clients take windows for ten times what they are
-  repetition_is_new,  // a worker takes a repeated call for a new one
+  outcome_dropped,   // a client's user does not get one
+  outcome_doubled,   // ... gets one twice
+  result_altered,    // ... gets another's
+  element_dropped,   // ... misses an element of a stream
+  run_twice,         // a worker runs a call twice
+  run_late,          // a worker runs a call that has waited past its deadline
+  run_cancelled,     // a worker runs a call that it has said not to have started
+  answer_forgotten,  // a worker never answers one
+  credit_swallowed,  // workers do not hear CREDIT
+  window_ignored,    // gateways and clients take windows for ten times what they are
 };
 
 struct rpc_scenario {

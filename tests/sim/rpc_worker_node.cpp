@@ -104,7 +104,13 @@ void rpc_worker_node::begin_calls(time_point now) {
   while (busy_ < slots_ && !pool_.empty()) {
     job next = std::move(pool_.front());
     pool_.pop_front();
-    const bool expired = next.deadline <= now && !world_.broken(rpc_sabotage::run_late);
+    const bool expired = next.deadline <= now;
+    if (!expired && world_.breaks(rpc_sabotage::run_late)) {
+      world_.at(next.deadline + 1ms, [this, next] {
+        if (runs() && !paused()) begin(next, world_.now());
+      });
+      continue;
+    }
     if (next.cancelled || expired) {
       answer(next, next.cancelled ? status::cancelled : status::deadline_exceeded, {}, true,
              now);
@@ -116,6 +122,7 @@ void rpc_worker_node::begin_calls(time_point now) {
 }
 
 void rpc_worker_node::begin(job j, time_point now) {
+  if (j.deadline <= now) world_.violation("R4 " + name() + " begins a call that has expired");
   world_.books().started(j.name, now);
   j.began = now;
   ++busy_;
