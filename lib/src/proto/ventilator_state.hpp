@@ -116,6 +116,9 @@ class ventilator_state {
   [[nodiscard]] const std::string& fatal() const { return fatal_; }
 
  private:
+  /// A task that a worker lost track of may have its ACK under way: wait this long first.
+  static constexpr duration settle_time = std::chrono::milliseconds(100);
+
   struct queued_run {
     pack payloads;
     std::uint32_t attempts = 0;  // dispatches so far
@@ -164,14 +167,19 @@ class ventilator_state {
 
   void handle(session_id from, message m, time_point now, outbox& out,
               std::vector<collected>& results);
+
+  // ventilator_links.cpp
   void on_events(std::vector<links::event>& events, time_point now, outbox& out);
   void on_joined(const links::event& e, time_point now, outbox& out);
   void on_left(const links::event& e, time_point now, outbox& out);
   void on_registered(registered r, time_point now, outbox& out);
   void take_sink(session_id who, time_point now, outbox& out);
   void lose_sink(time_point now, outbox& out);
+  void register_with_sink(time_point now, outbox& out);
   void on_window(session_id from, const window& w, time_point now, outbox& out);
   void resync(session_id from, const window& w, time_point now, outbox& out);
+
+  // ventilator_outcomes.cpp
   void on_results(session_id from, result_batch batch, time_point now, outbox& out,
                   std::vector<collected>& results);
   void on_failure(std::uint64_t first, queued_run task, status code, const result_run* report,
@@ -179,10 +187,13 @@ class ventilator_state {
   void on_release(session_id from, const release& r, time_point now);
   void take_back(session_id from, bool died, time_point now, outbox& out);
   void give_up(std::uint64_t first, const queued_run& task, result_run outcome, outbox& out);
+  void send_outcomes(outbox& out, time_point now);
   void requeue(std::uint64_t first, queued_run task);
   void delay(std::uint64_t first, queued_run task, duration wait, time_point now);
   void forget(seq_range range, time_point now, std::map<session_id, seq_ranges>& running);
   void unlease(const leased_run& run, time_point now);
+
+  // ventilator_dispatch.cpp
   void dispatch(time_point now, outbox& out);
   void dispatch_suspects(time_point now, outbox& out);
   void dispatch_last_chances(time_point now, outbox& out);
@@ -196,8 +207,6 @@ class ventilator_state {
     return queue.runs().begin()->first == acked_low_ + 1;
   }
   void recall(time_point now, outbox& out);
-  void send_outcomes(outbox& out, time_point now);
-  void register_with_sink(time_point now, outbox& out);
   [[nodiscard]] std::uint32_t time_limit_ms() const;
 
   options options_;

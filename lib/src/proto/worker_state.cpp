@@ -1,32 +1,18 @@
 #include "proto/worker_state.hpp"
 
 #include "proto/limits.hpp"
-#include "proto/wire.hpp"
+#include "proto/peer_text.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <iterator>
 #include <utility>
 
 namespace weir::proto {
 namespace {
-/// The window is this much work: long enough to hide a round trip and an ACK, short enough that
-/// a task never waits long behind others while another worker is idle.
-constexpr duration window_span = std::chrono::milliseconds(100);
-/// What is handed to the slots at a time. Beyond it tasks stay here, where they can be given
-/// back.
-constexpr duration start_span = std::chrono::milliseconds(20);
+
 /// Work for a ventilator that went without a BYE is kept for so long. It has long taken us for
 /// dead by then and given the work to others; and what is kept keeps others' work out.
 constexpr duration absence_patience = std::chrono::minutes(1);
-/// The window grows by at most this factor per measurement: one quick task says little.
-constexpr std::uint64_t growth = 8;
 
-std::string name_of(const introduction& who) {
-  std::string name = who.name.empty() ? "?" : who.name;
-  if (!who.host.empty()) name += "@" + who.host;
-  return name;
-}
 }  // namespace
 
 worker_state::held_run worker_state::held_run::slice(std::uint64_t offset,
@@ -57,25 +43,6 @@ void worker_state::sink_opened(const std::string& endpoint, peer_id peer, time_p
 void worker_state::want_sink(const std::string& endpoint, outbox& out) {
   if (endpoint.empty() || endpoint == any_sink) return;
   if (sink_links_.try_emplace(endpoint).second) out.connects.push_back(endpoint);
-}
-
-std::string worker_state::destination(const source& s) const {
-  if (!options_.results_to.empty()) return options_.results_to;
-  const auto owner = ventilators_.find(s.owner);
-  return owner == ventilators_.end() ? s.last_destination : owner->second.info.results_to;
-}
-
-std::optional<session_id> worker_state::receiver(const source& s, bool to_ventilator) const {
-  const std::string endpoint = destination(s);
-  if (to_ventilator || endpoint.empty()) return s.owner;
-  if (endpoint == any_sink) {
-    const auto newest = sink_at_.find(endpoint);
-    if (newest == sink_at_.end() || !links_.info(newest->second)) return std::nullopt;
-    return newest->second;
-  }
-  const auto link = sink_links_.find(endpoint);
-  if (link == sink_links_.end() || !link->second) return std::nullopt;
-  return links_.on(*link->second);
 }
 
 bool worker_state::lacks_sink() const {
@@ -320,31 +287,6 @@ void worker_state::release_to_owner(const source_id& id, seq_ranges ranges, time
   }
 }
 
-void worker_state::drop(source& s, const held_run& run) {
-  held_ -= run.size();
-  held_bytes_ -= run.outcome.payloads.bytes();
-  if (run.outcome.code != status::ok) return;
-  s.held_ok -= run.size();
-  s.held_task_bytes -= run.task_bytes * run.size();
-}
-
-void worker_state::on_committed(session_id from, const committed& c) {
-  const auto it = sources_.find(c.source);
-  if (it == sources_.end()) return;
-  source& s = it->second;
-  for (const auto& range : c.ranges) {
-    std::vector<std::pair<std::uint64_t, held_run>> others;
-    s.holding.extract(range, [&](std::uint64_t first, held_run&& run) {
-      // Late words of a sink that has since been replaced do not count: see on_sink_joined().
-      if (receiver(s, run.to_ventilator) == from)
-        drop(s, run);
-      else
-        others.emplace_back(first, std::move(run));
-    });
-    for (auto& [first, run] : others) s.holding.insert(first, std::move(run));
-  }
-}
-
 void worker_state::on_bye(session_id from, const bye& b, time_point now, outbox& out) {
   if (const introduction* who = links_.info(from))
     out.info(std::string(to_string(who->role)) + " " + name_of(*who) +
@@ -404,228 +346,9 @@ void worker_state::drop_work_of_the_missing(time_point now, outbox& out) {
   }
 }
 
-void worker_state::on_finished(finished_tasks done, time_point now, outbox& out) {
-  const auto it = sources_.find(done.source);
-  if (it == sources_.end()) return;
-  source& s = it->second;
-  std::vector<std::pair<seq_range, std::uint32_t>> wanted;  // and the attempt on the books
-  std::uint64_t bytes = 0;
-  std::uint64_t count = 0;
-  s.running.extract({done.first, done.last}, [&](std::uint64_t first, task_piece&& piece) {
-    bytes += piece.payloads.bytes();
-    count += piece.size();
-    if (!piece.unwanted) wanted.push_back({{first, first + piece.size() - 1}, piece.attempt});
-  });
-  if (count == 0) return;
-  running_ -= count;
-  std::uint64_t run_count = 0;
-  for (const auto& run : done.runs) run_count += run.payloads.size();
-  if (run_count > 0) {
-    std::uint64_t result_bytes = 0;
-    for (const auto& run : done.runs) result_bytes += run.payloads.bytes();
-    measure(done.busy, result_bytes, run_count);
-  }
-  seq_ranges back;
-  for (auto& run : done.runs) {
-    const seq_range whole{run.first, run.last()};
-    for (const auto& [range, attempt] : wanted) {
-      const seq_range part{std::max(whole.first, range.first),
-                           std::min(whole.last, range.last)};
-      if (part.first > part.last) continue;
-      result_run piece =
-          part == whole
-              ? std::move(run)
-              : held_run{run, 0, false}.slice(part.first - whole.first, part.size()).outcome;
-      piece.attempt = attempt;
-      hold(done.source, s, std::move(piece), bytes / count, now, out);
-      if (part == whole) break;
-    }
-  }
-  for (const auto& range : done.released)
-    for (const auto& [wanted_range, attempt] : wanted) {
-      const seq_range part{std::max(range.first, wanted_range.first),
-                           std::min(range.last, wanted_range.last)};
-      if (part.first <= part.last) back.push_back(part);
-    }
-  if (!back.empty()) release_to_owner(done.source, std::move(back), now, out);
-  if (s.abandoned && s.running.empty()) sources_.erase(it);
-}
-
-void worker_state::hold(const source_id& id, source& s, result_run run,
-                        std::uint64_t task_bytes, time_point now, outbox& out) {
-  const bool failed = run.code != status::ok;
-  if (failed && at_once_) {
-    // Stopped because we are leaving at once: not the task's fault, so not an attempt.
-    release_to_owner(id, {{run.first, run.last()}}, now, out);
-    return;
-  }
-  (failed ? counts_.failed : counts_.done) += run.payloads.size();
-  held_ += run.payloads.size();
-  held_bytes_ += run.payloads.bytes();
-  if (!failed) {
-    s.held_ok += run.payloads.size();
-    s.held_task_bytes += task_bytes * run.payloads.size();
-  }
-  deliver(id, s, run, failed, now, out);
-  const std::uint64_t first = run.first;
-  s.holding.insert(first, held_run{std::move(run), task_bytes, failed});
-}
-
-void worker_state::deliver(const source_id& id, const source& s, const result_run& run,
-                           bool to_ventilator, time_point now, outbox& out) {
-  const auto to = receiver(s, to_ventilator);
-  if (!to) return;
-  if (fitting_results(run) == run.payloads.size()) {
-    links_.send(*to, result_batch{id, {run}}, now, out);
-    return;
-  }
-  held_run rest{run, 0, to_ventilator};
-  while (rest.size() > 0) {
-    const auto n = fitting_results(rest.outcome);
-    links_.send(*to, result_batch{id, {rest.slice(0, n).outcome}}, now, out);
-    rest = rest.slice(n, rest.size() - n);
-  }
-}
-
-void worker_state::deliver_all(session_id to, std::optional<source_id> only, time_point now,
-                               outbox& out) {
-  for (const auto& [id, s] : sources_) {
-    if (only && *only != id) continue;
-    for (const auto& [first, run] : s.holding.runs())
-      if (receiver(s, run.to_ventilator) == to)
-        deliver(id, s, run.outcome, run.to_ventilator, now, out);
-  }
-}
-
 void worker_state::on_progress(progress p, time_point now, outbox& out) {
   const auto it = sources_.find(p.source);
   if (it != sources_.end()) links_.send(it->second.owner, std::move(p), now, out);
-}
-
-void worker_state::measure(duration busy, std::uint64_t result_bytes, std::uint64_t tasks) {
-  const double sample =
-      std::max(std::chrono::duration<double>(busy).count(), 1e-9) / static_cast<double>(tasks);
-  const double bytes = static_cast<double>(result_bytes) / static_cast<double>(tasks);
-  result_bytes_ = measurements_ == 0 ? bytes : 0.75 * result_bytes_ + 0.25 * bytes;
-  ++measurements_;
-  task_seconds_ = task_seconds_ == 0 ? sample : 0.75 * task_seconds_ + 0.25 * sample;
-}
-
-std::uint64_t worker_state::paced(duration span) const {
-  if (task_seconds_ == 0) return options_.slots;
-  const double tasks =
-      std::chrono::duration<double>(span).count() / task_seconds_ * options_.slots;
-  return static_cast<std::uint64_t>(std::clamp(tasks, static_cast<double>(options_.slots),
-                                               static_cast<double>(options_.max_window)));
-}
-
-std::uint64_t worker_state::desired() const {
-  if (held_bytes_ >= options_.max_held_bytes) return 0;
-  const std::uint64_t sharers = std::max<std::size_t>(ventilators_.size(), 1);
-  return std::max<std::uint64_t>(paced(window_span) / sharers, 1);
-}
-
-std::uint64_t worker_state::growing(const ventilator& v) const {
-  const std::uint64_t before = std::max<std::uint64_t>(v.wanted, options_.slots);
-  return std::min(desired(), v.measurements == measurements_ ? before : before * growth);
-}
-
-std::uint64_t worker_state::result_room() const {
-  if (held_bytes_ >= options_.max_held_bytes) return 0;
-  if (result_bytes_ < 1) return options_.max_window;
-  const double left = static_cast<double>(options_.max_held_bytes - held_bytes_);
-  return std::max(static_cast<std::uint64_t>(left / result_bytes_), std::uint64_t{1});
-}
-
-bool worker_state::start_some(const source_id& id, source& s, std::uint64_t most, outbox& out) {
-  for (const auto& [first, run] : s.queued.runs()) {
-    // No room for more results. But what we hold may be waiting for just this one, if the sink
-    // keeps order.
-    if (most == 0 && !s.holding.empty() && first > s.holding.runs().begin()->first)
-      return false;
-    const seq_range whole{first, first + run.size() - 1};
-    // What still runs although it was cancelled, and is wanted again, has to end first.
-    seq_set running;
-    s.running.for_overlap(whole,
-                          [&](seq_range part, const task_piece&) { running.insert(part); });
-    const auto ready = running.missing(whole);
-    if (ready.empty()) continue;
-    const seq_range part{ready.front().first,
-                         std::min(ready.front().last,
-                                  ready.front().first + std::max<std::uint64_t>(most, 1) - 1)};
-    s.queued.extract(part, [&](std::uint64_t from, task_piece&& piece) {
-      out.starts.push_back({id, from, piece.attempt, piece.payloads, piece.time_limit_ms});
-      running_ += piece.size();
-      queued_ -= piece.size();
-      s.running.insert(from, std::move(piece));
-    });
-    return true;
-  }
-  return false;
-}
-
-void worker_state::start(outbox& out) {
-  if (draining_) return;
-  const std::uint64_t room = result_room();
-  const std::uint64_t target =
-      std::min(paced(start_span), std::max<std::uint64_t>(room, options_.slots));
-  while (running_ < target && queued_ > 0) {
-    std::uint64_t waiting = 0;
-    for (const auto& [id, s] : sources_) waiting += !s.queued.empty();
-    // Shared among the sources, beginning with the one after the last that had its turn.
-    bool any = false;
-    auto next = sources_.upper_bound(last_started_);
-    for (std::size_t i = 0; i < sources_.size() && running_ < target; ++i, ++next) {
-      if (next == sources_.end()) next = sources_.begin();
-      if (next->second.queued.empty()) continue;
-      const std::uint64_t share =
-          room == 0 ? 0 : std::max<std::uint64_t>((target - running_) / waiting, 1);
-      if (start_some(next->first, next->second, share, out)) {
-        any = true;
-        last_started_ = next->first;
-      }
-    }
-    if (!any) return;
-  }
-}
-
-std::uint64_t worker_state::window_items(std::uint64_t wanted, std::uint64_t held) const {
-  if (draining_) return 0;
-  // Never 0 otherwise: that says that we drain. A sink that keeps order may be waiting for just
-  // the task that this lets in.
-  return std::max<std::uint64_t>(wanted + held, 1);
-}
-
-std::pair<std::uint64_t, std::uint64_t> worker_state::held_for(session_id owner) const {
-  std::pair<std::uint64_t, std::uint64_t> held{};
-  for (const auto& [id, s] : sources_) {
-    if (s.owner != owner) continue;
-    held.first += s.held_ok;
-    held.second += s.held_task_bytes;
-  }
-  return held;
-}
-
-void worker_state::announce(time_point now, outbox& out) {
-  for (auto& [id, v] : ventilators_) {
-    if (!v.resynced) continue;
-    // What the window leaves for new work. Results that are held take up the rest, and may do
-    // so for long if the sink keeps order.
-    const auto [held, held_bytes] = held_for(id);
-    const std::uint64_t left = v.sent_items > held ? v.sent_items - held : 0;
-    const std::uint64_t left_bytes = v.sent_bytes > held_bytes ? v.sent_bytes - held_bytes : 0;
-    const std::uint64_t wanted = draining_ ? 0 : growing(v);
-    const std::uint64_t items = window_items(wanted, held);
-    const std::uint64_t bytes = options_.max_bytes + held_bytes;
-    const bool more = left < wanted - wanted / 4 || left_bytes < options_.max_bytes / 4 * 3;
-    const bool fewer = items < v.sent_items / 2 || (items == 0 && v.sent_items != 0);
-    if (!more && !fewer) continue;
-    v.wanted = wanted;
-    v.measurements = measurements_;
-    v.sent_items = items;
-    v.sent_bytes = bytes;
-    links_.send(id, window{items, bytes, false, {}}, now, out);
-  }
 }
 
 void worker_state::drain() { draining_ = true; }

@@ -144,28 +144,34 @@ class worker_state {
   void on_joined(const links::event& e, time_point now, outbox& out);
   void on_left(const links::event& e, time_point now, outbox& out);
   void on_sink_joined(const links::event& e, time_point now, outbox& out);
-  void on_tasks(session_id from, task_batch batch, time_point now, outbox& out);
-  void on_cancel(session_id from, const cancel& c, time_point now, outbox& out);
-  void on_committed(session_id from, const committed& c);
+  void resync(session_id to, time_point now, outbox& out);
+  void want_sink(const std::string& endpoint, outbox& out);
   void on_bye(session_id from, const bye& b, time_point now, outbox& out);
   void abandon(session_id owner, outbox& out);
   void drop_work_of_the_missing(time_point now, outbox& out);
   [[nodiscard]] std::uint64_t in_hand_for(session_id owner) const;
+
+  void on_tasks(session_id from, task_batch batch, time_point now, outbox& out);
   [[nodiscard]] seq_set in_hand_already(source& s, seq_range range, const task_run& again);
-  void drop(source& s, const held_run& run);
+  void on_cancel(session_id from, const cancel& c, time_point now, outbox& out);
+  seq_ranges unqueue(source& s, seq_range range);
+  void release_to_owner(const source_id& id, seq_ranges ranges, time_point now, outbox& out);
+
+  // worker_results.cpp
   void hold(const source_id& id, source& s, result_run run, std::uint64_t task_bytes,
             time_point now, outbox& out);
+  void drop(source& s, const held_run& run);
   void deliver(const source_id& id, const source& s, const result_run& run, bool to_ventilator,
                time_point now, outbox& out);
   void deliver_all(session_id to, std::optional<source_id> only, time_point now, outbox& out);
+  void on_committed(session_id from, const committed& c);
   [[nodiscard]] std::string destination(const source& s) const;
   [[nodiscard]] std::optional<session_id> receiver(const source& s, bool to_ventilator) const;
-  void want_sink(const std::string& endpoint, outbox& out);
-  void release_to_owner(const source_id& id, seq_ranges ranges, time_point now, outbox& out);
+
+  // worker_window.cpp
   void start(outbox& out);
   bool start_some(const source_id& id, source& s, std::uint64_t most, outbox& out);
   void announce(time_point now, outbox& out);
-  void resync(session_id to, time_point now, outbox& out);
   void measure(duration busy, std::uint64_t result_bytes, std::uint64_t tasks);
   /// How many more results there is room for, at about their size so far.
   [[nodiscard]] std::uint64_t result_room() const;
@@ -175,7 +181,6 @@ class worker_state {
   [[nodiscard]] std::uint64_t window_items(std::uint64_t wanted, std::uint64_t held) const;
   /// What results take up of a ventilator's window: items, and payload bytes of their tasks.
   [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> held_for(session_id owner) const;
-  seq_ranges unqueue(source& s, seq_range range);
 
   options options_;
   links links_;
