@@ -312,6 +312,35 @@ TEST_SUITE("client") {
     inside.reset();
   }
 
+  TEST_CASE(
+      "a client that a gateway introduces calls workers directly, and does not if it is told") {
+    for (const bool introduce : {true, false}) {
+      folder sockets;
+      const auto where = sockets.endpoint("g");
+      const running_gateway gateway(where);
+      weir::worker_options o;
+      o.connect = {where};
+      o.direct = {sockets.endpoint("w")};
+      const running_worker worker(o, arithmetic);
+      weir::client_options options;
+      options.connect = {where};
+      options.introduce = introduce;
+      client c(options);
+      const auto directly = [&] {
+        const auto o3 = c.raw().call("add", "\x92\x01\x02");
+        if (!o3.ok()) return false;
+        CHECK(o3.result == "\x03");
+        return o3.more.path.find("gateway-") == std::string::npos;
+      };
+      if (introduce) {
+        CHECK(eventually(directly));
+      } else {
+        CHECK(eventually([&] { return c.raw().call("add", "\x92\x01\x02").ok(); }));
+        for (int i = 0; i < 100; ++i) CHECK_FALSE(directly());
+      }
+    }
+  }
+
   TEST_CASE("settings over a limit are refused where they are made") {
     const auto refused = [](weir::call_settings settings) {
       CHECK_THROWS_AS(weir::prepared_settings(std::move(settings)), weir::error);

@@ -62,9 +62,10 @@ class client_view {
   /// Returns at once.
   template <class R = void, class... Args>
   pending<R> start(std::string_view method, const Args&... args) const {
+    const std::string_view packed = pack(args...);
     auto* state = new detail::call_state<R>(raw_);
     pending<R> result(state);
-    state->handle = raw_->start(method, pack(args...), settings_, *state);
+    state->handle = raw_->start(method, packed, settings_, *state);
     return result;
   }
 
@@ -127,8 +128,8 @@ class client_view {
   /// Calls of different methods, together.
   [[nodiscard]] mixed_batch batch() const;
 
-  /// Hands it over to the spool of a gateway, which makes it as soon as there is a worker. Takes
-  /// <weir/submit.hpp>.
+  /// Hands it over to the spool of a gateway, which makes it as soon as there is a worker.
+  /// Takes <weir/submit.hpp>.
   template <class R = void, class... Args>
   submitted<R> submit(std::string_view method, const Args&... args) const;
   template <class R = void, class... Args>
@@ -143,6 +144,7 @@ class client_view {
   template <class... Args>
   [[nodiscard]] static std::string_view pack(const Args&... args) {
     thread_local std::string packed;
+    if (packed.capacity() > 64 * 1024) packed = {};  // once large is not always large
     packed.clear();
     codec::put_arguments(packed, args...);
     return packed;

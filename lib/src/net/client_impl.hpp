@@ -38,6 +38,7 @@ struct raw_client::impl {
   /// While no more than this is under way, it pays to have each call sent and awaited by
   /// whoever makes it; beyond, to let one thread do it for all, in fewer messages.
   static constexpr std::uint64_t few_calls = 8;
+  static constexpr unsigned crowd = 3;
 
   explicit impl(client_options o);
   ~impl();
@@ -74,11 +75,15 @@ struct raw_client::impl {
   struct waiter {
     completion& what;
     std::condition_variable wake;
-    bool woken = false;
+    bool asked = false;  // to lead
   };
   bool wait(completion& what, proto::time_point until);
+  /// Returns whether this thread is to lead now, if nobody does.
   bool wait_in_line(std::unique_lock<std::mutex>& baton_held, completion& what,
                     proto::time_point until);
+  /// So many wait that handing the lead around among them costs more than one thread that
+  /// serves all.
+  [[nodiscard]] bool crowded() const { return visitors >= crowd; }
   void complete(completion& what) noexcept;
   void attend() noexcept;
   void post(loop_work& what) noexcept;
@@ -88,6 +93,7 @@ struct raw_client::impl {
   void lead_as_loop();
   void pass_on();
   void want_loop() noexcept;
+  void want_loop_locked() noexcept;
   [[nodiscard]] bool wanted() const;
   void run_work(std::unique_lock<std::mutex>& baton_held);
   [[nodiscard]] bool on_loop_thread() const {
@@ -161,6 +167,7 @@ struct raw_client::impl {
   std::condition_variable loop_wakes;
   std::condition_variable visitors_leave;
   bool loop_wanted = false;
+  bool loop_busy = false;   // with user code, which may take long
   std::uint64_t turns = 0;  // how often callers have led
   unsigned visitors = 0;    // threads in wait()
   loop_work* first_work = nullptr;

@@ -47,10 +47,13 @@ bool raw_client::impl::wait(completion& what, proto::time_point until) {
   if (what.done()) return true;
   std::unique_lock lock(baton);
   ++visitors;
+  bool asked = false;  // to lead
   while (!what.done() && (until == proto::time_point::max() || proto::clock::now() < until)) {
-    if (leading != leader::nobody || stopping) {
-      if (wait_in_line(lock, what, until)) continue;
-      break;
+    const bool free = leading == leader::nobody && !stopping;
+    if (!free || (crowded() && !asked)) {
+      if (free) want_loop_locked();
+      asked = wait_in_line(lock, what, until);
+      continue;
     }
     leading = leader::caller;
     ++turns;
@@ -60,15 +63,16 @@ bool raw_client::impl::wait(completion& what, proto::time_point until) {
     leading = leader::nobody;
     if (stopping) loop_wakes.notify_one();
   }
+  --visitors;
   if (leading == leader::nobody) pass_on();
-  if (--visitors == 0 && stopping) visitors_leave.notify_all();
+  if (visitors == 0 && stopping) visitors_leave.notify_all();
   return what.done();
 }
 
 bool raw_client::impl::wait_in_line(std::unique_lock<std::mutex>& baton_held, completion& what,
                                     proto::time_point until) {
   if (leading == leader::loop && in_flight.load(std::memory_order_relaxed) <= few_calls &&
-      !stopping && !step_aside.exchange(true)) {
+      !crowded() && !stopping && !step_aside.exchange(true)) {
     baton_held.unlock();
     net.wake();
     const auto patience = std::min(until, proto::clock::now() + aside_takes);
@@ -83,12 +87,13 @@ bool raw_client::impl::wait_in_line(std::unique_lock<std::mutex>& baton_held, co
     return true;
   waiter me{what, {}, false};
   waiters.push_back(&me);
-  const auto woken = [&] { return me.woken || what.done(); };
-  const bool in_time = until == proto::time_point::max()
-                           ? (me.wake.wait(baton_held, woken), true)
-                           : me.wake.wait_until(baton_held, until, woken);
+  const auto woken = [&] { return me.asked || what.done(); };
+  if (until == proto::time_point::max())
+    me.wake.wait(baton_held, woken);
+  else
+    me.wake.wait_until(baton_held, until, woken);
   std::erase(waiters, &me);
-  return in_time;
+  return me.asked;
 }
 
 void raw_client::impl::complete(completion& what) noexcept {
@@ -99,12 +104,11 @@ void raw_client::impl::complete(completion& what) noexcept {
 }
 
 void raw_client::impl::pass_on() {
-  if (!waiters.empty() && !stopping) {
-    waiters.front()->woken = true;
+  if (!waiters.empty() && !stopping && (!crowded() || has_work)) {
+    waiters.front()->asked = true;
     waiters.front()->wake.notify_one();
-  } else if (stopping || wanted()) {
-    loop_wanted = true;
-    loop_wakes.notify_one();
+  } else if (stopping || !waiters.empty() || wanted()) {
+    want_loop_locked();
   }
 }
 
@@ -116,8 +120,11 @@ bool raw_client::impl::wanted() const {
 
 void raw_client::impl::want_loop() noexcept {
   const std::lock_guard lock(baton);
-  if (std::exchange(loop_wanted, true)) return;
-  loop_wakes.notify_one();
+  want_loop_locked();
+}
+
+void raw_client::impl::want_loop_locked() noexcept {
+  if (!std::exchange(loop_wanted, true) || stopping) loop_wakes.notify_one();
 }
 
 void raw_client::impl::attend() noexcept {
@@ -152,6 +159,7 @@ void raw_client::impl::run_work(std::unique_lock<std::mutex>& baton_held) {
   loop_work* next = std::exchange(first_work, nullptr);
   const auto others = std::exchange(later, {});
   has_work = false;
+  loop_busy = true;
   baton_held.unlock();
   for (const auto& other : others) other();
   while (next) {
@@ -160,6 +168,7 @@ void raw_client::impl::run_work(std::unique_lock<std::mutex>& baton_held) {
     current->run();
   }
   baton_held.lock();
+  loop_busy = false;
 }
 
 void raw_client::impl::run_loop() {

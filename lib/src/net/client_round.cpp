@@ -116,7 +116,7 @@ void raw_client::impl::open_direct_links(proto::time_point now) {
       const auto peer = net.connect(endpoint::parse(where), options.insecure);
       machine.worker_opened(where, peer, now, out);
     } catch (const error& e) {  // the gateway remains
-      out.warn("introduced to a worker that cannot be called directly: " +
+      out.info("introduced to a worker that cannot be called directly: " +
                std::string(e.what()));
     }
   }

@@ -1,14 +1,28 @@
 // A user's program, built against an installed weir or with weir inside: a ventilator and a
 // worker in one process, and every public header.
+#include <weir/call_settings.hpp>
+#include <weir/client.hpp>
+#include <weir/codec.hpp>
 #include <weir/command.hpp>
 #include <weir/endpoint.hpp>
 #include <weir/error.hpp>
+#include <weir/expose.hpp>
+#include <weir/gateway.hpp>
+#include <weir/generator.hpp>
 #include <weir/memory.hpp>
+#include <weir/method.hpp>
+#include <weir/msgpack_cursor.hpp>
 #include <weir/node.hpp>
+#include <weir/outcome.hpp>
+#include <weir/pending.hpp>
 #include <weir/plain.hpp>
+#include <weir/raw_client.hpp>
 #include <weir/results.hpp>
+#include <weir/rpc_error.hpp>
 #include <weir/sink.hpp>
 #include <weir/status.hpp>
+#include <weir/stream.hpp>
+#include <weir/submit.hpp>
 #include <weir/task.hpp>
 #include <weir/ventilator.hpp>
 #include <weir/version.hpp>
