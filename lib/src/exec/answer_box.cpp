@@ -17,7 +17,16 @@ constexpr std::uint32_t similar_us = 1000;
 
 std::uint32_t distance(std::uint32_t a, std::uint32_t b) { return a > b ? a - b : b - a; }
 
+std::uint32_t microseconds(proto::duration d) {
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(d).count();
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, UINT32_MAX));
+}
+
 }  // namespace
+
+answer_box::timing answer_box::timing::of(proto::duration queued, proto::duration service) {
+  return {microseconds(queued), microseconds(service)};
+}
 
 void answer_box::answer(const proto::call_key& key, status code, std::string& result,
                         std::unique_ptr<proto::reply_details> details, timing took,

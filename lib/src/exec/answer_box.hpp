@@ -50,6 +50,7 @@ class answer_box {
   struct timing {
     std::uint32_t queued_us = 0;
     std::uint32_t service_us = 0;
+    [[nodiscard]] static timing of(proto::duration queued, proto::duration service);
   };
   /// Copies `result` if it is small, and takes it if not. `details`: null unless it failed.
   void answer(const proto::call_key& key, status code, std::string& result,

@@ -30,8 +30,6 @@ constexpr duration most_help_tiny = 500us;
 constexpr std::uint64_t tiny_call_ns = 5'000;
 /// Answers wait this long for others while the slot that has them has more short calls to do.
 constexpr duration gather_length = 20us;
-/// A stream lets others have its slot after this.
-constexpr duration stream_turn = 1ms;
 /// Reports of progress wake the loop no more often.
 constexpr duration report_interval = 50ms;
 constexpr std::size_t kept_scratch = 256 * 1024;
@@ -43,21 +41,11 @@ constexpr int most_doubts = 1024;
 /// A method has to show that it is short before it is believed.
 constexpr int first_doubts = 16;
 
-std::uint32_t microseconds(duration d) {
-  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(d).count();
-  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, UINT32_MAX));
-}
-
 duration processor_time(const rusage& used) {
   const auto of = [](const timeval& t) {
     return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
   };
   return of(used.ru_utime) + of(used.ru_stime);
-}
-
-void append_array_header(std::string& to, std::uint64_t count) {
-  to.push_back(static_cast<char>(0xdd));
-  for (int shift = 24; shift >= 0; shift -= 8) to.push_back(static_cast<char>(count >> shift));
 }
 
 }  // namespace
@@ -380,7 +368,7 @@ time_point call_pool::run_one(const group_ptr& group, std::uint32_t index, bench
   // A processor that was taken away says nothing about the method.
   if (end - now <= short_call || !m.may_be_short || !at.was_interrupted(now)) m.took(end - now);
   box_.answer(handle.key(), code, at.scratch, std::move(details),
-              {microseconds(now - group->given), microseconds(end - now)}, end);
+              answer_box::timing::of(now - group->given, end - now), end);
   group->answered.fetch_add(1, std::memory_order_relaxed);
   if (at.scratch.capacity() > kept_scratch) std::string().swap(at.scratch);
   return end;
@@ -393,109 +381,8 @@ void call_pool::refuse(call_group& group, std::uint32_t index, status code, std:
   details->never_started = true;
   std::string nothing;
   box_.answer(group.key(index), code, nothing, std::move(details),
-              {microseconds(now - group.given), 0}, now);
+              answer_box::timing::of(now - group.given, {}), now);
   group.answered.fetch_add(1, std::memory_order_relaxed);
-}
-
-// ---- Streams
-
-void call_pool::start_stream(const group_ptr& group, std::uint32_t index, bench& at,
-                             time_point now) {
-  auto s =
-      std::make_shared<open_stream>(group, index, static_cast<report_taker&>(*this), at.number);
-  s->began = now;
-  s->until = s->handle.options().stream_window;
-  std::string result;
-  try {
-    const call_scope scope(s->handle.deadline(), s->handle.options());
-    s->elements = methods_[group->method].open(s->context, s->handle.arguments());
-    if (s->until == 0) {  // the caller wants them as one array
-      std::uint64_t count = 0;
-      std::string elements;
-      for (; s->elements->next(elements); ++count) {
-        if (s->handle.why_stop() != stop_reason::none)
-          throw rpc_error(status::cancelled, "cancelled");
-        if (elements.size() > proto::limits::payload_bytes)
-          throw rpc_error(status::resource_exhausted,
-                          "more elements than one message carries: call it as a stream");
-      }
-      append_array_header(result, count);
-      result += elements;
-      return end_stream(s, status::ok, nullptr, result);
-    }
-  } catch (...) {
-    auto details = std::make_unique<proto::reply_details>();
-    const auto code = describe_exception(*details);
-    return end_stream(s, code, std::move(details), result);
-  }
-  {
-    const std::lock_guard held(mutex_);
-    streams_.emplace(s->handle.key(), s);
-    stream_deadline_ = std::min(stream_deadline_, group->deadline);
-  }
-  run_stream(s, at);
-}
-
-void call_pool::run_stream(const std::shared_ptr<open_stream>& s, bench& at) {
-  s->handle.moved_to(at.number);
-  const auto turn_ends = clock::now() + stream_turn;
-  std::string nothing;
-  for (;;) {
-    const auto why = s->handle.why_stop();
-    if (why != stop_reason::none) {
-      auto details = std::make_unique<proto::reply_details>();
-      const bool expired = why == stop_reason::expired;
-      details->message = expired ? "the deadline passed in the stream" : "cancelled";
-      return end_stream(s, expired ? status::deadline_exceeded : status::cancelled,
-                        std::move(details), nothing);
-    }
-    if (s->sent >= s->until) {
-      const std::lock_guard held(mutex_);
-      if (s->sent < s->until || s->handle.why_stop() != stop_reason::none) continue;
-      s->parked = true;
-      return;
-    }
-    at.scratch.clear();
-    try {
-      const call_scope scope(s->handle.deadline(), s->handle.options());
-      if (!s->elements->next(at.scratch)) return end_stream(s, status::ok, nullptr, nothing);
-      if (at.scratch.size() > proto::limits::payload_bytes)
-        throw rpc_error(status::resource_exhausted, "an element is larger than a message");
-    } catch (...) {
-      auto details = std::make_unique<proto::reply_details>();
-      const auto code = describe_exception(*details);
-      return end_stream(s, code, std::move(details), nothing);
-    }
-    ++s->sent;
-    const auto now = clock::now();
-    box_.element(s->handle.key(), at.scratch, now);
-    wake_loop();  // what comes while it is on its way goes with it
-    if (now < turn_ends) continue;
-    const std::lock_guard held(mutex_);
-    if (!front() && ready_.empty()) continue;
-    ready_.push_back(s);
-    ++ready_count_;
-    work_.notify_one();
-    return;
-  }
-}
-
-void call_pool::end_stream(const std::shared_ptr<open_stream>& s, status code,
-                           std::unique_ptr<proto::reply_details> details, std::string& result) {
-  const auto key = s->handle.key();
-  s->elements.reset();  // the handler's own code: outside of our locks, and before the answer
-  const auto now = clock::now();
-  if (s->sent > 0) {
-    if (!details) details = std::make_unique<proto::reply_details>();
-    details->parts = s->sent;
-  }
-  if (result.size() > proto::limits::payload_bytes) result.clear();
-  box_.answer(key, code, result, std::move(details),
-              {microseconds(s->began - s->group->given), microseconds(now - s->began)}, now);
-  s->group->answered.fetch_add(1, std::memory_order_relaxed);
-  const std::lock_guard held(mutex_);
-  streams_.erase(key);
-  if (stopping_ && streams_.empty()) work_.notify_all();
 }
 
 }  // namespace weir::exec
