@@ -153,6 +153,10 @@ void service_state::abandon(session_id who, service_outbox& out) {
   }
   const auto runs = in_slots_.find(who);
   if (runs == in_slots_.end()) return;
+  if (runs->second.empty()) {
+    in_slots_.erase(runs);
+    return;
+  }
   for (const auto& range : runs->second.ranges())
     for (std::uint64_t n = range.first; n <= range.last; ++n) out.cancels.push_back({who, n});
 }
@@ -291,11 +295,12 @@ void service_state::on_replied(session_id to, reply_run outcomes, time_point now
   if (runs == in_slots_.end() || outcomes.results.empty()) return;
   sign(outcomes, links_.self());
   const seq_range whole{outcomes.first, outcomes.last()};
-  std::vector<std::pair<std::uint64_t, running_run>> pieces;
+  std::vector<std::pair<std::uint64_t, running_run>>& pieces = pieces_;
+  pieces.clear();
   runs->second.extract(whole, [&](std::uint64_t first, running_run&& run) {
     pieces.emplace_back(first, std::move(run));
   });
-  if (runs->second.empty()) in_slots_.erase(runs);
+  if (runs->second.empty() && !callers_.contains(to)) in_slots_.erase(runs);
   for (const auto& [first, run] : pieces) {
     running_ -= run.count;
     if (run.streams) {

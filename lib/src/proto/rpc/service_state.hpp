@@ -13,6 +13,7 @@
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace weir::proto {
@@ -164,7 +165,8 @@ class service_state {
   std::unordered_map<std::string, std::uint32_t> by_name_;
   offer offer_;
   std::map<session_id, caller_info> callers_;
-  std::map<session_id, run_map<running_run>> in_slots_;  // of lost callers, too; none is empty
+  std::map<session_id, run_map<running_run>> in_slots_;        // of lost callers, too
+  std::vector<std::pair<std::uint64_t, running_run>> pieces_;  // kept for its memory
   std::uint64_t running_ = 0;
   std::uint64_t streaming_ = 0;  // of them, streams: they may wait without a slot
   // What calls take, from the last thousand or so: slot time, and how many they were.
