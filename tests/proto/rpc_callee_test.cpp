@@ -1,5 +1,6 @@
 // The called end: what is taken once, answered once, kept, and sent again.
 #include "dialogue.hpp"
+#include "proto/backoff.hpp"
 #include "proto/limits.hpp"
 #include "proto/rpc/callee.hpp"
 #include "proto/rpc/link_numbers.hpp"
@@ -670,5 +671,69 @@ TEST_SUITE("callee: streams") {
     w.flush();
     CHECK(take<call_progress>(w.out, 11) == call_progress{1, 5, 10, "half"});
     CHECK(silent(w.out));
+  }
+}
+
+TEST_SUITE("callee: hostile callers") {
+  TEST_CASE("whatever numbers a caller makes up, the books are right and bounded") {
+    for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+      random_bits dice(seed);
+      callee::limits_type limits;
+      limits.window_calls = 64;
+      limits.window_bytes = 4096;
+      limits.kept_bytes = 2000;
+      limits.kept_elements_bytes = 1000;
+      called_node w(limits);
+      w.joins(client1);
+      w.joins(client2);
+      const auto any = [&](std::uint64_t most) { return dice.next() % (most + 1); };
+      for (int step = 0; step < 3000; ++step) {
+        const session_id who = any(1) ? client1 : client2;
+        const std::uint64_t n = any(40) == 0 ? dice.next() >> any(63) : any(300);
+        switch (any(9)) {
+          case 0:
+          case 1:
+          case 2: {
+            call_options o;
+            o.stream_window = any(2) ? 0 : static_cast<std::uint32_t>(any(10));
+            o.no_reply = any(9) == 0;
+            const auto count = static_cast<std::uint32_t>(any(20) + 1);
+            (void)w.gets(who, std::min(n, proto::limits::seq - 100), count, o,
+                         any(3) ? 0 : any(n), static_cast<std::uint32_t>(any(30)));
+            break;
+          }
+          case 3:
+            (void)w.calls.on_cancel(who, {{{n, n + any(50)}}, "why not"});
+            break;
+          case 4:
+            for (const auto& g : w.calls.on_credit(who, {{{n, any(50), dice.next() >> 8}}}))
+              CHECK(g.key.call == n);
+            break;
+          case 5:
+            w.replies(who, n, static_cast<std::uint32_t>(any(30) + 1),
+                      static_cast<std::uint32_t>(any(100)));
+            break;
+          case 6:
+          case 7:
+            (void)w.calls.part({who, n}, tasks(static_cast<std::uint32_t>(any(5) + 1), 30));
+            break;
+          case 8:
+            if (any(30) == 0) {
+              const std::uint64_t open = w.calls.open_of(who);
+              CHECK(w.calls.lost(who).size() == open);
+              w.flush();
+              w.out.sends.clear();
+              w.joins(who);
+            }
+            break;
+          default:
+            w.now += std::chrono::milliseconds(any(100));
+            w.flush();
+            w.out.sends.clear();
+        }
+        REQUIRE(w.calls.open() == w.calls.open_of(client1) + w.calls.open_of(client2));
+        REQUIRE(w.calls.open_of(who) <= 2 * limits.window_calls);
+      }
+    }
   }
 }
