@@ -28,6 +28,11 @@ namespace detail {
 template <class R>
 class pending_state : public loop_work {
  public:
+  struct callback {
+    virtual void run(outcome<R> what) = 0;
+    virtual ~callback() = default;
+  };
+
   /// `client`: null if a coroutine fulfils it.
   explicit pending_state(raw_client* client) : client_(client) {}
   pending_state(const pending_state&) = delete;
@@ -55,12 +60,13 @@ class pending_state : public loop_work {
   }
   /// Once, instead of waiting: on the loop thread. False: it is fulfilled already, nothing will
   /// be called.
-  template <class F>
-  [[nodiscard]] bool continue_with(F then) {
-    then_ = std::move(then);
-    if (progress_.fetch_or(continued, std::memory_order_acq_rel) & fulfilled) return false;
-    if (client_) client_->attend();
-    return true;
+  [[nodiscard]] bool continue_with(std::coroutine_handle<> coroutine) {
+    resumed_ = coroutine;
+    return continues();
+  }
+  [[nodiscard]] bool continue_with(std::unique_ptr<callback> called) {
+    called_ = std::move(called);
+    return continues();
   }
   bool wait_until(std::chrono::steady_clock::time_point until) {
     return client_ ? client_->wait(done, until) : done.wait(until);
@@ -100,27 +106,26 @@ class pending_state : public loop_work {
  private:
   enum : unsigned { fulfilled = 1, continued = 2 };
 
+  bool continues() noexcept {
+    if (progress_.fetch_or(continued, std::memory_order_acq_rel) & fulfilled) return false;
+    if (client_) client_->attend();
+    return true;
+  }
   void run() noexcept final {
     // Not in place: it may destroy everything, a resumed coroutine for one.
-    auto then = std::move(then_);
-    if (auto* resumed = std::get_if<std::coroutine_handle<>>(&then))
-      resumed->resume();
-    else if (auto* called = std::get_if<std::unique_ptr<callback>>(&then))
-      (*called)->run(take_outcome());
+    const auto called = std::move(called_);
+    if (called)
+      called->run(take_outcome());
+    else
+      resumed_.resume();
     release();
   }
 
- public:
-  struct callback {
-    virtual void run(outcome<R> what) = 0;
-    virtual ~callback() = default;
-  };
-
- private:
   raw_client* client_;
   std::atomic<unsigned> owners_{2};  // the pending, and whoever fulfils it
   std::atomic<unsigned> progress_{0};
-  std::variant<std::monostate, std::coroutine_handle<>, std::unique_ptr<callback>> then_;
+  std::coroutine_handle<> resumed_;  // one of the two:
+  std::unique_ptr<callback> called_;
 };
 
 template <class R, class F>
