@@ -583,6 +583,23 @@ TEST_CASE("a gateway tells whether a method may be repeated") {
   CHECK(sent.options == nullptr);
 }
 
+TEST_CASE("a gateway that knew no worker of a method is asked again") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1);
+  c.tick();
+  c.call_to(1);
+  c.answers_route(1, {});
+  c.passes(seconds(1), {1});
+  c.calls(2);
+  c.tick();
+  c.call_to(1);
+  c.answers_route(1, {{{}, "worker5", 0, session_id{5}}}, true);
+  c.gateway_joins(2);
+  c.loses(1);
+  CHECK(c.out.outcomes.empty());
+}
+
 TEST_CASE("a hash key is left to the gateway unless all workers can be called directly") {
   call_options o;
   o.hash_key = "alice";
@@ -619,7 +636,7 @@ TEST_CASE("a gateway is asked once about a method, and again when it was used fo
   c.calls(2);
   c.tick();
   CHECK(c.questions(1) == 1);
-  c.answers_route(1, {});
+  c.answers_route(1, {{{}, "worker5", 0, session_id{5}}});
   c.passes(seconds(9), {1});
   c.calls(3);
   c.tick();

@@ -21,7 +21,7 @@ constexpr duration idle = std::chrono::minutes(1);
 void client_state::ask_for_routes(method_state& m, time_point now) {
   if (m.builtin || gateways_.empty()) return;
   if (m.asked) {
-    if (!options_.introduce) return;  // whether it is idempotent is known
+    if (!options_.introduce && !m.stale) return;  // whether it is idempotent is known
     if (now - *m.asked < (m.stale && !m.asking ? shortest_refresh : refresh)) return;
   }
   caller::flight question;
@@ -50,6 +50,7 @@ void client_state::on_routes(const caller::answered& a, time_point now, client_o
   const auto answer = read_routes(a.reply.results[0]);
   if (!answer) return out.warn(name_of(a.from) + " gave an answer about routes that is none");
   if (answer->idempotent) m.idempotent = *answer->idempotent;
+  if (answer->workers.empty() && !answer->others) m.stale = true;  // nobody offers it yet
   m.partly = answer->others;
   m.introduced = answer->workers.size();
   if (options_.introduce) introduced(answer->workers, now, out);
