@@ -256,10 +256,12 @@ void spool_desk::stop_waiting(wait_ends::iterator end) {
 
 void spool_desk::tick(proto::time_point now) {
   next_ = proto::time_point::max();
-  spool_.deliver();
+  // Before anything new is placed: what was placed in earlier rounds has been given to workers,
+  // and their room is what it seems.
+  if (!draining_) start_some(now);
+  if (spool_.deliver()) next_ = now;  // there may be more to start
   expire_waits(now);
   expire_outcomes(now);
-  if (!draining_) start_some(now);
 }
 
 void spool_desk::start_some(proto::time_point now) {
@@ -279,20 +281,25 @@ void spool_desk::start_some(proto::time_point now) {
     }
     if (running_bytes_ >= most_running_bytes) continue;
     const auto openings = machine_.openings_of(name);
-    const auto most = std::min<std::size_t>(openings.calls, room);
+    // Methods share workers, and so their room.
+    const auto most =
+        std::min<std::size_t>(openings.calls - std::min(openings.calls, asked_), room);
     if (most == 0) continue;  // the next round comes when a worker says something
     room -= most;
+    asked_ += most;
     m.starting = true;
     m.next = store::never;
     spool_.give(
         [this, method = name, most, openings, bytes = most_running_bytes - running_bytes_,
          wall](call_table& t) {
-          return [this, method, deadline = openings.deadline_ms,
+          return [this, method, most, deadline = openings.deadline_ms,
                   some = t.start(method, most, bytes, openings.idempotent, wall)] {
+            asked_ -= most;
             started(method, some, deadline);
           };
         },
-        [this, method = name, wall](const std::string&) {
+        [this, method = name, most, wall](const std::string&) {
+          asked_ -= most;
           methods_[method].starting = false;
           queued(method, wall + 1000);
         });

@@ -92,6 +92,7 @@ class spool_desk {
   std::map<std::string, waiting_method> methods_;
   std::unordered_map<std::uint64_t, std::size_t> running_;  // bytes, by number
   std::size_t running_bytes_ = 0;
+  std::uint64_t asked_ = 0;  // calls that the writer is asked for, at most
   std::unordered_map<std::uint64_t, std::vector<proto::call_key>> waiters_;  // by number
   std::map<proto::call_key, wait_ends::iterator> waits_;
   wait_ends wait_ends_;

@@ -44,15 +44,18 @@ void spool::give(work what, refusal refused) {
   if (notify) more_.notify_one();
 }
 
-void spool::deliver() {
+bool spool::deliver() {
   std::vector<completion> done;
+  std::exception_ptr failure;
   {
     const std::lock_guard lock(mutex_);
     done.swap(done_);
-    if (failure_ && done.empty()) std::rethrow_exception(failure_);
+    failure = failure_;
   }
   for (const auto& tell : done)
     if (tell) tell();
+  if (failure) std::rethrow_exception(failure);
+  return !done.empty();
 }
 
 bool spool::idle() {

@@ -44,8 +44,8 @@ class spool {
   ~spool();
 
   void give(work what, refusal refused = nullptr);
-  /// Runs the completions of what has been committed.
-  void deliver();
+  /// Runs the completions of what has been committed. False: there were none.
+  bool deliver();
   /// Nothing is given and not delivered.
   [[nodiscard]] bool idle();
   /// Why nothing can be written at the moment; empty if that is not so.
