@@ -108,6 +108,8 @@ class service_state {
   [[nodiscard]] counts stats() const;
 
  private:
+  /// A caller that has sent nothing for so long has no share of the windows.
+  static constexpr duration idle_after = std::chrono::seconds(1);
   /// Consecutive calls that the slots have.
   struct running_run {
     std::uint64_t count = 0;
