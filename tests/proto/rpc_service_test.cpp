@@ -248,6 +248,22 @@ TEST_SUITE("service: what runs") {
     REQUIRE(w.out.grants.size() == 1);
     CHECK(w.out.grants[0].until == 3);
   }
+
+  TEST_CASE("however many streams wait for their readers, there is room for other calls") {
+    service w;
+    call_options o;
+    o.stream_window = 1;
+    std::uint64_t told = 2;
+    for (std::uint64_t n = 1; n <= 100; ++n) {
+      CHECK(told > n - 1);
+      w.gets(n, 1, "count", o);
+      CHECK(w.starts() == seq_ranges{{n, n}});
+      CHECK(w.machine.on_part({session_id{1}, n}, tasks(1), w.now, w.out) == 0);
+      w.tick(1ms);
+      for (const auto& each : std::exchange(w.out.sends, {}))
+        if (const auto* said = std::get_if<window>(&each.what)) told = said->items;
+    }
+  }
 }
 
 TEST_SUITE("service: who calls") {

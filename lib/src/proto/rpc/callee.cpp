@@ -123,17 +123,22 @@ std::vector<call_key> callee::lost(session_id who) {
   return stops;
 }
 
-void callee::window(session_id who, std::uint64_t calls, std::uint64_t bytes) {
+void callee::window(session_id who, std::uint64_t calls, std::uint64_t bytes,
+                    std::uint64_t streams) {
   caller_state* c = find(who);
   if (!c) return;
-  c->window_calls = std::min(calls, limits_.window_calls);
+  c->window_calls = std::min(calls + streams, limits_.window_calls);
   c->window_bytes = std::min(bytes, limits_.window_bytes);
   // A little more or less is not worth a message.
   const auto differs = [](std::uint64_t wanted, std::uint64_t told) {
     return wanted > told ? wanted - told > told / 4 : told - wanted > told / 2;
   };
   if (draining_ || c->tell) return;
-  if (!differs(c->window_calls, c->told_calls) && !differs(c->window_bytes, c->told_bytes))
+  // Streams may wait for their readers for ever: what they take of a window says nothing about
+  // the room that others have.
+  const auto beside = [streams](std::uint64_t all) { return all - std::min(all, streams); };
+  if (!differs(beside(c->window_calls), beside(c->told_calls)) &&
+      !differs(c->window_bytes, c->told_bytes))
     return;
   c->tell = true;
   touch(who, *c);

@@ -95,8 +95,10 @@ class callee {
   /// many more may be sent now; negative: so many wait here; or not_wanted.
   std::int64_t part(const call_key& key, pack elements);
   void progress(const call_key& key, std::uint64_t done, std::uint64_t total, std::string text);
-  /// From now on this is the caller's window. It is told so if it has changed by much.
-  void window(session_id who, std::uint64_t calls, std::uint64_t bytes);
+  /// From now on this is the caller's window, and beside it there is room for the streams that
+  /// run. It is told so if what is left for other calls has changed by much.
+  void window(session_id who, std::uint64_t calls, std::uint64_t bytes,
+              std::uint64_t streams = 0);
   /// No more calls: WINDOW 0 to everybody, and to whoever joins later. What arrives all the
   /// same is handed out by on_calls(), for the owner to refuse.
   void drain();

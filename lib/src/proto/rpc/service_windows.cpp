@@ -62,7 +62,7 @@ void service_state::share_windows(time_point now) {
   for (auto& [id, c] : callers_) {
     const std::uint64_t first = std::min<std::uint64_t>(options_.slots, share);
     c.window = active(id, c) ? std::min(share, std::max(c.window, first) * step) : first;
-    callee_.window(id, c.window + c.streams, bytes);
+    callee_.window(id, c.window, bytes, c.streams);
   }
   share_now_ = false;
   shared_at_ = measurements_;
