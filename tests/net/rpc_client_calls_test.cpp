@@ -46,7 +46,7 @@ struct scene {
     }
     worker.emplace(o, offer);
     options.connect = {where};
-    options.heartbeat = 200ms;
+    options.deadline = patience;
     c.emplace(options);
     REQUIRE(c->wait_connected(patience));
     // Through a gateway, a method is there when its worker is.
@@ -184,7 +184,12 @@ TEST_SUITE("client") {
       for (int i = 0; i < 20'000; ++i) pairs.emplace_back(i, 1);
       const auto sums = s.c->batch<int>("add", pairs);
       REQUIRE(sums.size() == pairs.size());
-      for (int i = 0; i < 20'000; ++i) REQUIRE(*sums[static_cast<std::size_t>(i)] == i + 1);
+      for (int i = 0; i < 20'000; ++i) {
+        const auto& sum = sums[static_cast<std::size_t>(i)];
+        const std::string why = sum.ok() ? "" : sum.error().what() + (" " + sum.error().path());
+        REQUIRE(why == "");
+        REQUIRE(*sum == i + 1);
+      }
       const auto texts = s.c->batch<std::string>("text", {"a", "b"});
       CHECK((*texts[0] + *texts[1]) == "ab");
       CHECK(s.c->batch<int>("add", std::vector<std::tuple<int, int>>{}).empty());
@@ -325,6 +330,7 @@ TEST_SUITE("client") {
       weir::client_options options;
       options.connect = {where};
       options.introduce = introduce;
+      options.deadline = patience;
       client c(options);
       const auto directly = [&] {
         const auto o3 = c.raw().call("add", "\x92\x01\x02");

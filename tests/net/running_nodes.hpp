@@ -45,7 +45,6 @@ class running_worker {
  public:
   running_worker(weir::worker_options options,
                  const std::function<void(weir::worker&)>& offer) {
-    options.heartbeat = 200ms;
     if (options.slots == 0) options.slots = 2;
     worker_ = std::make_unique<weir::worker>(std::move(options));
     offer(*worker_);
@@ -70,7 +69,6 @@ class running_gateway {
   explicit running_gateway(const std::string& endpoint, const std::string& spool = {}) {
     weir::gateway_options options;
     options.bind = {endpoint};
-    options.heartbeat = 200ms;
     options.spool = spool;
     gateway_ = std::make_unique<weir::gateway>(std::move(options));
     thread_ = std::thread([this] { gateway_->run(); });

@@ -69,6 +69,7 @@ class pending_state : public loop_work {
     return continues();
   }
   bool wait_until(std::chrono::steady_clock::time_point until) {
+    if (done.done()) return true;  // and the client may have gone
     return client_ ? client_->wait(done, until) : done.wait(until);
   }
   [[nodiscard]] bool is_fulfilled() const noexcept {
@@ -81,13 +82,13 @@ class pending_state : public loop_work {
     if (client_ && handle.count > 0 && !is_fulfilled()) client_->cancel(handle);
   }
   [[nodiscard]] typename outcome<R>::value_type take() {
-    if (foreign) std::rethrow_exception(foreign);
+    if (foreign) std::rethrow_exception(std::move(foreign));
     return std::move(result).value();
   }
   [[nodiscard]] outcome<R> take_outcome() noexcept {
     if (!foreign) return std::move(result);
     try {
-      std::rethrow_exception(foreign);
+      std::rethrow_exception(std::move(foreign));
     } catch (const std::exception& e) {
       return rpc_error(status::unknown, e.what());
     } catch (...) {
