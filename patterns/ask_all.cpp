@@ -108,7 +108,7 @@ int run(const std::string& word, const std::vector<std::string>& files) {
     weir::worker_options options;
     options.connect = {calls};
     workers.emplace_back(options, [file, method = "find." + parts.back()](weir::worker& w) {
-      w.expose(method, [file](const std::string& word) { return find_in(file, word); },
+      w.expose(method, [file](const std::string& what) { return find_in(file, what); },
                {.arguments = {"word"}, .help = "Lines with this word.", .idempotent = true});
     });
   }
