@@ -37,6 +37,7 @@ class Caller:
         self.answers = {}
         self.parts = collections.defaultdict(list)
         self.last = 0
+        self.low = 0  # up to there all calls are answered
         self.joined = False
         self._until(lambda: self.window is not None, "a window came")
 
@@ -47,12 +48,17 @@ class Caller:
         self.last += 1
         packed = msgpack.packb(list(arguments))
         run = [self.last, 1, method, max(1, int(ttl * 1000)), [len(packed)]]
-        self._send(CALL, self.last - 1 if self.last - 1 in self.answers else 0,
-                   [run + ([options] if options else [])], body=packed)
+        while self.low + 1 in self.answers:
+            self.low += 1
+        self._send(CALL, self.low, [run + ([options] if options else [])], body=packed)
         return self.last
 
     def cancel(self, number):
         self._send(CANCEL, [number, number], "not wanted any more")
+
+    def credit(self, number, got, until):
+        """Of this stream so many elements have been taken; it may send those before `until`."""
+        self._send(CREDIT, [number, got, until])
 
     def await_(self, number):
         self._until(lambda: number in self.answers, "call %d was answered" % number)

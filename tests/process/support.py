@@ -48,6 +48,8 @@ PIPE = subprocess.PIPE
 ECHO = ("--coproc", "--", "cat")
 #: Fast enough that five of them pass within a test, slow enough for a busy machine.
 HEARTBEAT = "100ms"
+#: Programs that are not in the folder of the nodes.
+ELSEWHERE = {"weir": ("cli", "weir"), "calls": ("tests", "process", "weir_call_nodes")}
 
 _build = None
 
@@ -129,7 +131,7 @@ class Node:
     def __init__(self, case, program, arguments, input, stdout, preexec, env):
         self.case = case
         self.name = "%s%d" % (program, len(case.nodes) + 1)
-        path = ("cli", "weir") if program == "weir" else ("nodes", "weir-" + program)
+        path = ELSEWHERE.get(program, ("nodes", "weir-" + program))
         self.command = [os.path.join(_build, *path)] + [
             os.fsencode(a) if isinstance(a, str) else a for a in arguments]
         self.out_path = os.path.join(case.dir, self.name + ".out")
