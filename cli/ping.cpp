@@ -5,8 +5,6 @@
 #include "table.hpp"
 #include "verb.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -49,11 +47,6 @@ std::string summary(std::vector<double>& micros, std::uint64_t sent) {
   return text + '\n';
 }
 
-bool interrupted(nodes::signals& ends, std::chrono::milliseconds within) {
-  pollfd signal{ends.fd(), POLLIN, 0};
-  return ::poll(&signal, 1, static_cast<int>(within.count())) > 0 && ends.take() != 0;
-}
-
 int run(const settings& s, nodes::node_context& context) {
   nodes::signals ends;
   auto link_options = s.link;
@@ -86,7 +79,7 @@ int run(const settings& s, nodes::node_context& context) {
     next += s.interval;
     if (s.count != 0 && sent == s.count) break;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - clock::now());
-    if (interrupted(ends, std::max(left, std::chrono::milliseconds(0)))) break;
+    if (ends.take_within(std::max(left, std::chrono::milliseconds(0))) != 0) break;
   }
   print(summary(micros, sent));
   return exit_status(micros.empty() ? worst : status::ok);

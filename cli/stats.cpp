@@ -5,7 +5,6 @@
 #include "table.hpp"
 #include "verb.hpp"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -108,11 +107,6 @@ std::string shown_stats(const std::string& packed) {
   return text + "\n\n" + counts_table(methods) + latency_table(methods);
 }
 
-bool interrupted(nodes::signals& ends, std::chrono::milliseconds within) {
-  pollfd signal{ends.fd(), POLLIN, 0};
-  return ::poll(&signal, 1, static_cast<int>(within.count())) > 0 && ends.take() != 0;
-}
-
 int run(const settings& s, nodes::node_context& context) {
   nodes::signals ends;
   auto link_options = s.link;
@@ -124,7 +118,7 @@ int run(const settings& s, nodes::node_context& context) {
     std::string text = s.json ? io::json_from_msgpack(packed) + '\n' : shown_stats(packed);
     if (screen) text.insert(0, "\x1b[H\x1b[2J");
     print(text);
-  } while (s.watch.count() > 0 && !interrupted(ends, s.watch));
+  } while (s.watch.count() > 0 && ends.take_within(s.watch) == 0);
   return 0;
 }
 

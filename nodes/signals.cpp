@@ -2,6 +2,7 @@
 
 #include <weir/error.hpp>
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -42,6 +43,12 @@ signals::~signals() { ::close(fd_); }
 int signals::take() {
   signalfd_siginfo info{};
   return ::read(fd_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+}
+
+int signals::take_within(std::chrono::milliseconds limit) {
+  pollfd waiting{fd_, POLLIN, 0};
+  (void)::poll(&waiting, 1, static_cast<int>(limit.count()));
+  return take();
 }
 
 }  // namespace weir::nodes

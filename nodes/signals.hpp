@@ -1,6 +1,8 @@
 // The signals that end a node, as something its loop can poll.
 #pragma once
 
+#include <chrono>
+
 namespace weir::nodes {
 
 /// From its construction on, SIGINT, SIGTERM and SIGHUP do not interrupt anything: they wait
@@ -31,6 +33,8 @@ class signals {
   /// The next signal's number; 0: none waits. Never blocks. The same signal may come again
   /// later: the first SIGTERM asks a node to drain, the second to stop at once.
   [[nodiscard]] int take();
+  /// The same, but waits for one, no longer than `limit`.
+  [[nodiscard]] int take_within(std::chrono::milliseconds limit);
 
  private:
   int fd_ = -1;
