@@ -1,5 +1,7 @@
 #include "exec/call_pool.hpp"
 
+#include "support/semaphore.hpp"
+
 #include <weir/generator.hpp>
 #include <weir/rpc_error.hpp>
 
@@ -9,7 +11,6 @@
 #include <ctime>
 #include <map>
 #include <mutex>
-#include <semaphore>
 #include <set>
 
 using namespace std::chrono_literals;
@@ -137,8 +138,8 @@ call_pool::method echo() {
 
 /// Holds calls with the argument "wait" until it is opened.
 struct valve {
-  std::counting_semaphore<> arrived{0};
-  std::counting_semaphore<> open{0};
+  weir::testing::semaphore arrived{0};
+  weir::testing::semaphore open{0};
   call_pool::method method() {
     return ::method([this](call_context&, std::string_view in, std::string& out) {
       if (in == "wait") {
@@ -333,7 +334,7 @@ TEST_SUITE("call_pool") {
 
   TEST_CASE("cancelled calls are not begun, and those that run are told") {
     valve v;
-    std::counting_semaphore<> started{0};
+    weir::testing::semaphore started{0};
     loop l(1, {v.method(), method([&](call_context& c, std::string_view, std::string&) {
                  started.release();
                  if (cancelled_soon(c)) throw rpc_error(status::cancelled, "stopped");
@@ -356,7 +357,7 @@ TEST_SUITE("call_pool") {
   }
 
   TEST_CASE("the newest report of progress reaches the loop while the call runs") {
-    std::binary_semaphore go_on{0};
+    weir::testing::semaphore go_on{0};
     loop l(1, {method([&](call_context& c, std::string_view, std::string&) {
              c.progress(1, 4, "one");
              c.progress(3, 4, "three of four");
@@ -459,7 +460,7 @@ TEST_SUITE("call_pool") {
   }
 
   TEST_CASE("stopping tells what runs, answers what waits, and ends streams") {
-    std::counting_semaphore<> started{0};
+    weir::testing::semaphore started{0};
     loop l(1, {method([&](call_context& c, std::string_view, std::string& out) {
                  started.release();
                  out.append(cancelled_soon(c) ? "told" : "not told");

@@ -1,9 +1,9 @@
 #include "exec/pool.hpp"
 
 #include "harness.hpp"
+#include "support/semaphore.hpp"
 
 #include <atomic>
-#include <semaphore>
 #include <set>
 #include <stdexcept>
 
@@ -40,8 +40,8 @@ std::vector<std::string> numbered(int count) {
 
 /// A handler that holds tasks with the payload "wait" until it is opened.
 struct valve {
-  std::counting_semaphore<> arrived{0};
-  std::counting_semaphore<> open{0};
+  weir::testing::semaphore arrived{0};
+  weir::testing::semaphore open{0};
   runner_factory factory() {
     return handler([this](claim& tasks, std::uint32_t i) {
       if (tasks.payload(i) == "wait") {
@@ -149,7 +149,7 @@ TEST_SUITE("pool") {
   }
 
   TEST_CASE("a task that is running learns that it was cancelled") {
-    std::binary_semaphore started{0};
+    weir::testing::semaphore started{0};
     loop l(1, handler([&](claim& tasks, std::uint32_t i) {
              if (i == 0) started.release();
              if (!eventually([&] { return tasks.cancelled(i); })) return echo(tasks, i);
@@ -164,15 +164,15 @@ TEST_SUITE("pool") {
 
   TEST_CASE("a cancelled task that its runner gives up without a word is not started again") {
     struct quitter : runner {
-      std::binary_semaphore* started;
-      explicit quitter(std::binary_semaphore& s) : started(&s) {}
+      weir::testing::semaphore* started;
+      explicit quitter(weir::testing::semaphore& s) : started(&s) {}
       void run(claim& tasks) override {
         if (!tasks.begin(0)) return;
         started->release();
         eventually([&] { return tasks.cancelled(0); });
       }
     };
-    std::binary_semaphore started{0};
+    weir::testing::semaphore started{0};
     loop l(1, [&](unsigned) { return std::make_unique<quitter>(started); });
     l.give({"x"});
     REQUIRE(started.try_acquire_for(deadline));
@@ -238,8 +238,8 @@ TEST_SUITE("pool") {
   }
 
   TEST_CASE("progress can be asked for while a task runs") {
-    std::binary_semaphore reported{0};
-    std::binary_semaphore go_on{0};
+    weir::testing::semaphore reported{0};
+    weir::testing::semaphore go_on{0};
     loop l(1, handler([&](claim& tasks, std::uint32_t i) {
              tasks.report(i, 3, 4, "three of four");
              reported.release();

@@ -1,4 +1,5 @@
 #include "running_nodes.hpp"
+#include "support/semaphore.hpp"
 
 #include <weir/client.hpp>
 
@@ -9,7 +10,6 @@
 #include <future>
 #include <numeric>
 #include <optional>
-#include <semaphore>
 #include <vector>
 
 using namespace net_test;
@@ -103,7 +103,7 @@ TEST_SUITE("client, not waiting") {
     std::atomic<int> inside{0};
     std::atomic<int> at_once{0};
     std::atomic<int> sum{0};
-    std::counting_semaphore<> done(0);
+    weir::testing::semaphore done(0);
     for (int i = 1; i <= 100; ++i)
       s.c->start<int>("add", i, 0).then([&](outcome<int> o) {
         if (++inside > 1) ++at_once;
@@ -119,7 +119,7 @@ TEST_SUITE("client, not waiting") {
   TEST_CASE("callbacks that start the next call run on while somebody waits for another") {
     scene s;
     struct chain {
-      static void next(client& c, int left, std::binary_semaphore& end) {
+      static void next(client& c, int left, weir::testing::semaphore& end) {
         c.start<int>("add", left, -1).then([&c, &end](outcome<int> o) {
           if (*o == 0)
             end.release();
@@ -128,7 +128,7 @@ TEST_SUITE("client, not waiting") {
         });
       }
     };
-    std::binary_semaphore end(0);
+    weir::testing::semaphore end(0);
     chain::next(*s.c, 1000, end);
     for (int i = 0; i < 1000; ++i) REQUIRE(s.c->call<int>("add", i, 1) == i + 1);
     CHECK(end.try_acquire_for(patience));
@@ -192,7 +192,7 @@ TEST_SUITE("client, not waiting") {
 
   TEST_CASE("reports of a handler's progress arrive") {
     scene s;
-    std::binary_semaphore reported(0);
+    weir::testing::semaphore reported(0);
     std::string what;
     auto call =
         s.c->with({.on_progress =
@@ -261,7 +261,7 @@ TEST_SUITE("client, not waiting") {
   TEST_CASE("a client that goes ends what is open as cancelled") {
     scene s;
     auto call = s.c->start("wait");
-    std::binary_semaphore called(0);
+    weir::testing::semaphore called(0);
     s.c->start("wait").then([&](outcome<void> o) {
       if (o.code() == status::cancelled) called.release();
     });

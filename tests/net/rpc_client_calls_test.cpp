@@ -1,4 +1,5 @@
 #include "running_nodes.hpp"
+#include "support/semaphore.hpp"
 
 #include <weir/client.hpp>
 #include <weir/error.hpp>
@@ -8,7 +9,6 @@
 #include <atomic>
 #include <map>
 #include <mutex>
-#include <semaphore>
 #include <vector>
 
 using namespace net_test;
@@ -144,8 +144,8 @@ TEST_SUITE("client") {
   }
 
   TEST_CASE("no call goes on past its deadline, and its handler hears of it") {
-    std::binary_semaphore heard(0);
-    std::binary_semaphore over(0);
+    weir::testing::semaphore heard(0);
+    weir::testing::semaphore over(0);
     scene s([&](weir::worker& w) {
       w.expose("wait", [&](call_context& c) {
         sleep_until_cancelled(c);
@@ -169,7 +169,7 @@ TEST_SUITE("client") {
   }
 
   TEST_CASE("a method's own deadline holds for callers that state none") {
-    std::binary_semaphore over(0);
+    weir::testing::semaphore over(0);
     scene s([&](weir::worker& w) {
       w.expose("wait", [&] { (void)over.try_acquire_for(patience); }, {.deadline = 50ms});
     });
@@ -220,7 +220,7 @@ TEST_SUITE("client") {
   }
 
   TEST_CASE("notify does not wait, and the handler runs all the same") {
-    std::counting_semaphore<> ran(0);
+    weir::testing::semaphore ran(0);
     scene s([&](weir::worker& w) { w.expose("note", [&](int) { ran.release(); }); });
     for (int i = 0; i < 10; ++i) s.c->notify("note", i);
     for (int i = 0; i < 10; ++i) CHECK(ran.try_acquire_for(patience));
@@ -253,9 +253,9 @@ TEST_SUITE("client") {
 
   TEST_CASE("a stream that nobody reads on is stopped at the other end") {
     std::atomic<int> most{0};
-    std::binary_semaphore ended(0);
+    weir::testing::semaphore ended(0);
     struct release_at_end {
-      std::binary_semaphore& what;
+      weir::testing::semaphore& what;
       ~release_at_end() { what.release(); }
     };
     scene s([&](weir::worker& w) {
@@ -397,7 +397,7 @@ TEST_SUITE("client") {
     CHECK(elements.next() == "\x02");
     CHECK_FALSE(elements.next());
     CHECK(elements.outcome().ok());
-    std::binary_semaphore called(0);
+    weir::testing::semaphore called(0);
     std::string result;
     raw.call("add", "\x92\x01\x02", {}, [&](const weir::raw_outcome& o) {
       result = o.result;

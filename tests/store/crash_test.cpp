@@ -2,6 +2,7 @@
 #include "proto/backoff.hpp"
 #include "proto/rpc/call_id.hpp"
 #include "store/spool.hpp"
+#include "support/semaphore.hpp"
 #include "temp_dir.hpp"
 
 #include <doctest/doctest.h>
@@ -11,7 +12,6 @@
 #include <array>
 #include <csignal>
 #include <map>
-#include <semaphore>
 
 using namespace weir;
 using namespace weir::store;
@@ -83,7 +83,7 @@ class victim {
   }
 
   int to_;
-  std::counting_semaphore<> news_{0};
+  weir::testing::semaphore news_{0};
   spool spool_;
 };
 
