@@ -14,10 +14,9 @@ class semaphore {
  public:
   explicit semaphore(std::ptrdiff_t count = 0) : count_(count) {}
   void release(std::ptrdiff_t more = 1) {
-    {
-      const std::lock_guard lock(mutex_);
-      count_ += more;
-    }
+    // Under the lock: whoever is woken may destroy this at once.
+    const std::lock_guard lock(mutex_);
+    count_ += more;
     changed_.notify_all();
   }
   void acquire() {
