@@ -1,13 +1,12 @@
 #include "raw_roles.hpp"
 
 #include "bench.hpp"
+#include "ports.hpp"
 
 #include <zmq.hpp>
 
 #include <chrono>
 #include <cstring>
-#include <random>
-#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -31,23 +30,6 @@ zmq::socket_t open(zmq::context_t& context, zmq::socket_type type, int hwm) {
   socket.set(zmq::sockopt::sndhwm, hwm);
   socket.set(zmq::sockopt::rcvhwm, hwm);
   return socket;
-}
-
-/// Binds to a free port below the ephemeral range: a TCP connect to an unbound ephemeral port
-/// on loopback can connect to itself.
-int bind_somewhere(zmq::socket_t& socket) {
-  std::random_device seed;
-  std::uniform_int_distribution<int> ports(20'000, 30'000);
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const int port = ports(seed);
-    try {
-      socket.bind("tcp://127.0.0.1:" + std::to_string(port));
-      return port;
-    } catch (const zmq::error_t& e) {
-      if (e.num() != EADDRINUSE) throw;
-    }
-  }
-  throw std::runtime_error("no free port between 20000 and 30000 in 100 attempts");
 }
 
 void connect(zmq::socket_t& socket, const std::atomic<int>& port) {

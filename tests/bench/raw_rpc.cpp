@@ -6,6 +6,7 @@
 //
 // The client keeps --in-flight calls under way, --pack of them in each message.
 #include "bench.hpp"
+#include "ports.hpp"
 #include "processes.hpp"
 
 #include <CLI/CLI.hpp>
@@ -17,8 +18,6 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
-#include <random>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,22 +43,6 @@ struct board {
 };
 
 constexpr char warm_up = 'w';
-
-/// Below the ephemeral range: a TCP connect to an unbound port there can connect to itself.
-int bind_somewhere(zmq::socket_t& socket) {
-  std::random_device seed;
-  std::uniform_int_distribution<int> ports(20'000, 30'000);
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const int port = ports(seed);
-    try {
-      socket.bind("tcp://127.0.0.1:" + std::to_string(port));
-      return port;
-    } catch (const zmq::error_t& e) {
-      if (e.num() != EADDRINUSE) throw;
-    }
-  }
-  throw std::runtime_error("no free port between 20000 and 30000 in 100 attempts");
-}
 
 zmq::socket_t open(zmq::context_t& context, zmq::socket_type type) {
   zmq::socket_t socket(context, type);
@@ -94,7 +77,7 @@ void serve(const plan& what, board& shared, bool behind_proxy) {
   if (behind_proxy)
     connect(socket, shared.back);
   else
-    shared.front = bind_somewhere(socket);
+    shared.front = bench::bind_somewhere(socket);
   while (!shared.done.load(std::memory_order_relaxed)) {
     zmq::message_t id, call;
     if (!receive(socket, id, what.spin_us)) continue;
@@ -112,8 +95,8 @@ void proxy(board& shared) {
   auto other = open(context, zmq::socket_type::pair);
   control.bind("inproc://control");
   other.connect("inproc://control");
-  shared.back = bind_somewhere(back);
-  shared.front = bind_somewhere(front);
+  shared.back = bench::bind_somewhere(back);
+  shared.front = bench::bind_somewhere(front);
   std::thread end([&] {
     while (!shared.done.load()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     other.send(zmq::str_buffer("TERMINATE"), zmq::send_flags::none);
