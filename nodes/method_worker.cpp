@@ -2,12 +2,11 @@
 
 #include "link_options.hpp"
 #include "option_types.hpp"
-#include "watcher.hpp"
+#include "run_worker.hpp"
 
 #include <weir/error.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <string_view>
 #include <utility>
 
@@ -178,38 +177,13 @@ int run_method_worker(worker_options node, const method_settings& settings,
   weir::worker worker(std::move(node));
   for (auto& s : specs)
     worker.expose(std::move(s.name), std::move(s.command), std::move(s.options));
-  for (const auto& where : worker.endpoints()) context.say.detail("listening on " + where);
-  std::atomic<int> signals_seen = 0;
-  std::atomic<int> ended_by = 0;
-  rate_meter rate;
-  {
-    watcher watch(
-        ends,
-        [&](int signal) {
-          ended_by = signal;
-          if (++signals_seen == 1)
-            context.say.notice("leaving: finishing the calls in hand (again to stop those)");
-          worker.stop();
-        },
-        [&] {
-          const auto stats = worker.stats();
-          const auto now = std::chrono::steady_clock::now();
-          rate.update(stats.done, now);
-          progress_figures figures;
-          figures.done = stats.done;
-          figures.failed = stats.failed;
-          figures.in_flight = stats.queued + stats.running;
-          figures.rate = rate.per_second();
-          context.say.status(figures, now);
-        });
-    worker.run();
-  }
-  context.say.clear();
+  const int ended =
+      run_worker(worker, ends, context, "finishing the calls in hand (again to stop those)",
+                 [](const auto& stats) { return stats.queued + stats.running; });
   const auto stats = worker.stats();
   context.say.detail(std::to_string(stats.done) + " calls answered, " +
                      std::to_string(stats.failed) + " failed");
-  if (signals_seen > 1) return static_cast<int>(exit_code::signalled) + ended_by;
-  return static_cast<int>(exit_code::ok);
+  return ended;
 }
 
 }  // namespace weir::nodes

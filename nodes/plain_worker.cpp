@@ -1,10 +1,8 @@
 // weir-worker --plain: a command between PULL and PUSH.
 #include "plain_nodes.hpp"
-#include "watcher.hpp"
+#include "run_worker.hpp"
 
 #include <weir/error.hpp>
-
-#include <atomic>
 
 namespace weir::nodes {
 
@@ -21,39 +19,16 @@ int run_plain_worker(plain_worker_options node, const command_options& command,
         known ? std::string_view(r.details->stderr_tail) : "");
   };
   plain_worker worker(std::move(node), command);
-  for (const auto& where : worker.endpoints()) context.say.detail("listening on " + where);
-  std::atomic<int> signals_seen = 0;
-  std::atomic<int> ended_by = 0;
-  rate_meter rate;
-  {
-    watcher watch(
-        ends,
-        [&](int signal) {
-          ended_by = signal;
-          if (++signals_seen == 1)
-            context.say.notice("leaving: finishing what has been taken (again to stop that)");
-          worker.stop();
-        },
-        [&] {
-          const auto stats = worker.stats();
-          const auto now = std::chrono::steady_clock::now();
-          rate.update(stats.done, now);
-          progress_figures figures;
-          figures.done = stats.done;
-          figures.failed = stats.failed;
-          figures.in_flight = stats.in_hand;
-          figures.rate = rate.per_second();
-          context.say.status(figures, now);
-        });
-    worker.run();
-  }
+  const int ended =
+      run_worker(worker, ends, context, "finishing what has been taken (again to stop that)",
+                 [](const auto& stats) { return stats.in_hand; });
   const auto stats = worker.stats();
   context.say.detail(std::to_string(stats.done) + " done, " + std::to_string(stats.failed) +
                      " failed, " + std::to_string(stats.in_hand) + " abandoned");
   if (stats.refused > 0)
     context.say.error("messages of several frames, dropped: " + std::to_string(stats.refused) +
                       " (a plain task is one frame)");
-  if (signals_seen > 1) return static_cast<int>(exit_code::signalled) + ended_by;
+  if (ended != 0) return ended;
   return static_cast<int>(stats.failed + stats.refused > 0 ? exit_code::some_failed
                                                            : exit_code::ok);
 }

@@ -3,7 +3,7 @@
 #include "method_worker.hpp"
 #include "node_main.hpp"
 #include "plain_nodes.hpp"
-#include "watcher.hpp"
+#include "run_worker.hpp"
 
 #include <weir/command.hpp>
 #include <weir/error.hpp>
@@ -11,7 +11,6 @@
 #include <weir/worker.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <csignal>
 #include <string_view>
 #include <thread>
@@ -204,39 +203,13 @@ int run(settings& s, node_context& context) {
   s.node.name = context.name;
   forward_notices(s.node, context.say);
   weir::worker node(s.node, s.command);
-  for (const auto& where : node.endpoints()) context.say.detail("listening on " + where);
-  std::atomic<int> signals_seen = 0;
-  std::atomic<int> ended_by = 0;
-  rate_meter rate;
-  {
-    watcher watch(
-        ends,
-        [&](int signal) {
-          ended_by = signal;
-          if (++signals_seen == 1)
-            context.say.notice("leaving: finishing what runs (again to hand that back too)");
-          node.stop();
-        },
-        [&] {
-          const auto stats = node.stats();
-          const auto now = std::chrono::steady_clock::now();
-          rate.update(stats.done, now);
-          progress_figures figures;
-          figures.done = stats.done;
-          figures.failed = stats.failed;
-          figures.in_flight = stats.queued + stats.running;
-          figures.rate = rate.per_second();
-          context.say.status(figures, now);
-        });
-    node.run();
-  }
-  context.say.clear();
+  const int ended =
+      run_worker(node, ends, context, "finishing what runs (again to hand that back too)",
+                 [](const auto& stats) { return stats.queued + stats.running; });
   const auto stats = node.stats();
   context.say.detail(std::to_string(stats.done) + " done, " + std::to_string(stats.failed) +
                      " failed, " + std::to_string(stats.released) + " handed back");
-  // Drained is well ended, also by a signal; interrupted is not.
-  if (signals_seen > 1) return static_cast<int>(exit_code::signalled) + ended_by;
-  return static_cast<int>(exit_code::ok);
+  return ended;
 }
 
 }  // namespace
