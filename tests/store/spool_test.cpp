@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 
@@ -78,7 +79,15 @@ TEST_CASE("what is given before the end is still written") {
 TEST_CASE("without space submissions are refused, and outcomes written when there is some") {
   const test::temp_dir dir;
   loop l;
-  spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
+  spool* opened = nullptr;
+  std::atomic<bool> watching{false};
+  std::atomic<int> idle_with_work{0};
+  spool s(dir.file("spool"), {}, noon, [&] {
+    // Whoever is told of the failure must not find the spool idle: work is left.
+    if (watching && !opened->trouble().empty() && opened->idle()) ++idle_with_work;
+    l.wake();
+  });
+  opened = &s;
   const auto limit = [&](const std::string& pages) {
     bool set = false;
     s.give([&set, pages](call_table& t) {
@@ -104,6 +113,7 @@ TEST_CASE("without space submissions are refused, and outcomes written when ther
   CHECK(refused == dir.file("spool") + " cannot be written: no space is left");
 
   int tries = 0;
+  watching = true;
   s.give([&, large](call_table& t) {
     // Somebody makes room on the disk before the second try.
     if (++tries == 2) (void)t.file().number("PRAGMA max_page_count=100000");
@@ -113,6 +123,7 @@ TEST_CASE("without space submissions are refused, and outcomes written when ther
   l.until_idle(s);
   CHECK(stored);
   CHECK(tries == 2);
+  CHECK(idle_with_work == 0);
   CHECK(s.trouble().empty());
 }
 

@@ -97,7 +97,7 @@ void spool::write() {
       failure = std::current_exception();
     }
     lock.lock();
-    writing_ = false;
+    writing_ = !failure && !mine.empty();  // what is tried again keeps this from being idle
     std::move(completions.begin(), completions.end(), std::back_inserter(done_));
     trouble_ = trouble;
     failure_ = failure;
@@ -108,7 +108,6 @@ void spool::write() {
     if (failure_) return;
     if (!trouble_.empty()) {
       if (stopping_) return;
-      writing_ = !undone.empty();  // not idle
       more_.wait_for(lock, not_writable_pause, [&] { return stopping_; });
     }
   }
