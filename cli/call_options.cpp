@@ -25,9 +25,8 @@ void add_call_words(CLI::App& app, call_words& target) {
                  "By position, or NAME=VALUE. Each is read as the method's signature wants it: "
                  "text for str, bytes as they are for bytes, JSON for all other types. Where "
                  "the signature is not known: JSON if it is JSON, else text")
-      ->transform([](std::string word) {
-        if (word.starts_with(mark)) word.erase(0, 1);
-        return word;
+      ->transform([](const std::string& word) {
+        return word.starts_with(mark) ? word.substr(1) : word;
       });
   app.add_flag_callback(
          "--text", [&target] { target.how = reading::text; }, "Send every argument as text")
