@@ -55,6 +55,7 @@ class HostileCalls(Case):
     def dealer(self, endpoint):
         peer = self.context.socket(zmq.DEALER)
         peer.setsockopt(zmq.SNDTIMEO, 10_000)
+        peer.setsockopt(zmq.LINGER, 0)  # a node that is gone takes nothing more, and nobody waits for it
         peer.connect(endpoint)
         self.peers.append(peer)
         return peer
@@ -123,6 +124,15 @@ class HostileCalls(Case):
                         wrong[chance.randrange(len(wrong))] = chance.randrange(256)
                     self.say(peer, bytes(wrong), *body)
                 self.settled(peer)
+        self.good_calls()
+
+    def test_an_error_from_whoever_comes_ends_nobody(self):
+        for endpoint, _ in self.bound.values():
+            for role in ("client", "worker" if endpoint == self.front else "gateway"):
+                for code in (2, 4, 5, 6, 77):
+                    peer = self.session(role, endpoint)
+                    self.say(peer, [ERROR, code, "give up"])
+                    self.settled(peer)
         self.good_calls()
 
     # ---- Messages out of turn

@@ -332,13 +332,29 @@ TEST_SUITE("links") {
     CHECK(n.quiet());
   }
 
-  TEST_CASE("an ERROR that ends things counts on connections of either direction") {
-    node n;
-    n.accepted();
-    (void)n.hears(p1, error_message{wire_error::fenced, "a newer one is here"});
-    CHECK(n.event().what == change::refused);
-    (void)n.hears(p2, error_message{wire_error::fenced, "says a stranger"});
-    CHECK(n.quiet());
+  TEST_CASE("who came to a node cannot end it by refusing it") {
+    for (const auto code : {wire_error::version, wire_error::role, wire_error::fenced,
+                            wire_error::too_many, wire_error{77}}) {
+      node n;
+      n.accepted();
+      (void)n.hears(p1, error_message{code, "give up!"});
+      (void)n.hears(p2, error_message{code, "says a stranger"});
+      CHECK(n.quiet());
+      CHECK(n.hears(p1, bye{}) == them);  // and the session goes on
+    }
+  }
+
+  TEST_CASE("only its sink may come to a ventilator and refuse it") {
+    for (const auto other : {role::worker, role::sink}) {
+      links ventilator({who(role::ventilator, 1), 1s, {role::worker, role::sink}}, t0);
+      outbox out;
+      std::vector<links::event> events;
+      (void)ventilator.receive(p1, hello{wire_version, who(other, 5)}, t0, out, events);
+      events.clear();
+      (void)ventilator.receive(p1, error_message{wire_error::fenced, "a newer one"}, t0, out,
+                               events);
+      CHECK(events.size() == (other == role::sink ? 1 : 0));
+    }
   }
 
   TEST_CASE("say_hello mends a connection whose loss nobody noticed") {

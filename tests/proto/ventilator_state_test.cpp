@@ -327,4 +327,13 @@ TEST_SUITE("ventilator: its sink") {
     v.hears(1, error_message{wire_error::fenced, "a newer incarnation"});
     CHECK(!v.machine.fatal().empty());
   }
+
+  TEST_CASE("a worker, or a second sink, cannot fence a ventilator") {
+    ventilator v;
+    v.worker_joins(10, 4);
+    v.hears(10, error_message{wire_error::fenced, "a newer incarnation"});
+    v.hears(2, hello{wire_version, who(role::sink, 77)});
+    v.hears(2, error_message{wire_error::fenced, "a newer incarnation"});
+    CHECK(v.machine.fatal().empty());
+  }
 }

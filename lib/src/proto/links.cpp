@@ -213,9 +213,15 @@ void links::on_error(peer_id peer, const error_message& e, time_point now, outbo
     if (c.ours && !c.greeting) start_greeting(peer, c, now, out);
     return;
   }
-  if (!c.ours && !c.joined) return;  // a stranger's opinion
+  const auto of = c.joined ? c.session : session_id{};
+  const auto info = c.joined ? sessions_.at(of).info : introduction{};
+  // Who came to us may leave, but has no say in whether we go on: but for a sink, which may
+  // come to its ventilator and have to refuse its source.
+  if (!c.ours &&
+      !(options_.self.role == role::ventilator && info.role == role::sink && c.joined))
+    return;
   c.greeting = false;
-  events.push_back({change::refused, c.joined ? c.session : session_id{}, {}, e.text});
+  events.push_back({change::refused, of, info, e.text});
 }
 
 void links::tick(time_point now, outbox& out, std::vector<event>& events) {

@@ -39,7 +39,8 @@ class links {
     broken,     ///< its connection closed and it has not come back: treat it as dead
     expired,    ///< silent for too long: treat it as dead
     restarted,  ///< the same endpoint answers with another session: this one is dead for good
-    refused,    ///< the other end sent an ERROR that will not go away
+    refused,    ///< where we connected, or a ventilator's sink, sent an ERROR that will not go
+                ///< away
   };
   struct event {
     change what;

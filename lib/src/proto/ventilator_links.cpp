@@ -51,6 +51,8 @@ void ventilator_state::on_joined(const links::event& e, time_point now, outbox& 
 
 void ventilator_state::on_left(const links::event& e, time_point now, outbox& out) {
   if (e.what == links::change::refused) {
+    if (e.who != session_id{} && e.info.role == role::sink && e.who != sink_)
+      return;  // ignored
     fatal_ = "refused by the other end: " + e.text;
     return;
   }
