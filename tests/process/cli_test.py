@@ -237,3 +237,12 @@ class Submitted(Calls):
 
 if __name__ == "__main__":
     main()
+    def test_a_call_of_the_shell_that_may_have_run_is_not_run_again_unless_told_to(self):
+        id = self.verb("submit", self.where, "fail").strip()
+        self.verb("wait", self.where, id, code=1)
+        told = self.verb("submit", "--retries", "1", self.where, "fail").strip()
+        self.verb("wait", self.where, told, code=1)
+        attempts = {d["id"]: d["attempts"]
+                    for d in json.loads(self.verb("dead", "--json", self.where))}
+        self.assertEqual(attempts, {id: 1, told: 2})
+
