@@ -237,6 +237,29 @@ TEST_CASE("weir.stats tells where the time of calls went") {
   CHECK(in.at_end());
 }
 
+TEST_CASE("weir.stats counts the calls that clients have made of workers directly") {
+  keyed g;
+  const auto direct = [&g](const std::string& method) {
+    g.call_with(client, "weir.stats", "\x90");
+    const std::string stats(g.answered(client).results[0]);
+    const auto at = stats.find("\xA4name" + std::string(1, '\xA3') + method);
+    if (at == std::string::npos) return -1;
+    return static_cast<int>(stats[stats.find("direct", at) + 6]);
+  };
+  g.worker_joins(other_worker, {gateway::method("pay")});
+  CHECK(direct("pay") == -1);
+  g.hears(worker, direct_calls{{{"pay", 5}, {"steal", 100}}});
+  g.hears(other_worker, direct_calls{{{"pay", 2}}});
+  CHECK(direct("pay") == 7);
+  g.hears(worker, direct_calls{{{"pay", 5}}});  // said again
+  g.hears(worker, direct_calls{{{"pay", 4}}});  // late
+  CHECK(direct("pay") == 7);
+  g.dies(worker, {client, other_worker});
+  CHECK(direct("pay") == 7);
+  g.hears(client, direct_calls{{{"pay", 9}}});  // no worker
+  CHECK(direct("pay") == 7);
+}
+
 TEST_CASE("weir.drain is passed on to the workers that it names") {
   keyed g;
   g.worker_joins(other_worker, {gateway::method("pay")});

@@ -88,7 +88,7 @@ void write_service(writer& out, const service& s) {
 void write_measured(writer& out, const measured& m, time_point now) {
   const method_stats& s = *m.stats;
   const double rate = s.answered.per_second(now);
-  out.map(12);
+  out.map(13);
   out.entry("name", m.name);
   out.entry("calls", s.calls);
   out.entry("errors", s.errors);
@@ -96,6 +96,7 @@ void write_measured(writer& out, const measured& m, time_point now) {
   out.entry("rejected", s.rejected);
   out.entry("retried", s.retried);
   out.entry("cached", s.cached);
+  out.entry("direct", s.direct);
   out.entry("queued", m.queued);
   out.entry("running", m.running);
   out.entry("rate", rate);

@@ -80,7 +80,8 @@ std::string gateway_state::describe_services() const {
 std::string gateway_state::describe_stats(time_point now) const {
   std::vector<builtins::measured> all;
   for (const auto& [name, m] : directory_.methods())
-    if (m.stats.calls > 0) all.push_back({name, &m.stats, m.queue.size(), m.running});
+    if (m.stats.calls > 0 || m.stats.direct > 0)
+      all.push_back({name, &m.stats, m.queue.size(), m.running});
   std::sort(all.begin(), all.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
   return builtins::stats(links_.self(), now - started_, directory_.workers().size(),
