@@ -208,7 +208,7 @@ TEST_CASE("weir.services lists what is offered, weir.route who can be reached di
   const auto routes = g.answered(client);
   msgpack_reader in(routes.results[0]);
   REQUIRE(in.array() == 2);
-  CHECK(in.map() == 5);
+  CHECK(in.map() == 6);
   CHECK(in.str(10) == "ep");
   CHECK(in.array() == 1);
   CHECK(in.str(100) == "tcp://10.0.0.1:5560");

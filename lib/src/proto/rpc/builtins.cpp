@@ -145,7 +145,7 @@ std::string routes(std::span<const route> workers) {
   writer out;
   out.array(workers.size());
   for (const route& r : workers) {
-    out.map(5);
+    out.map(6);
     out.key("ep");
     out.array(r.endpoints.size());
     for (const std::string& endpoint : r.endpoints) out.text(endpoint);
@@ -155,6 +155,7 @@ std::string routes(std::span<const route> workers) {
     store_big_endian(static_cast<std::uint64_t>(r.session), session.data());
     out.binary("session", {session.data(), session.size()});
     out.entry("idem", r.idempotent);
+    out.entry("ttl", std::uint64_t{r.deadline_ms});
   }
   return out.take();
 }

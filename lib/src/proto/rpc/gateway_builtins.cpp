@@ -93,8 +93,8 @@ std::string gateway_state::describe_routes(const std::string& method) const {
   const auto it = directory_.methods().find(method);
   if (it != directory_.methods().end())
     for (const worker_record* w : it->second.workers)
-      all.push_back(
-          {w->direct, w->info.name, workers_.load(w->id), w->id, it->second.info.idempotent});
+      all.push_back({w->direct, w->info.name, workers_.load(w->id), w->id,
+                     it->second.info.idempotent, it->second.info.deadline_ms});
   return builtins::routes(all);
 }
 
