@@ -19,7 +19,10 @@ const nodes::program about{
     "[OPTION...] ENDPOINT",
     "Asks the gateway or worker at ENDPOINT for its figures. The first table counts calls "
     "since "
-    "the node's start; RATE is answers per second lately, and WAIT what a call that came now "
+    "the node's start. DIRECT is how many clients have made of workers themselves: a worker "
+    "counts them among its calls, a gateway has them from its workers, within a second, and "
+    "counts them apart from those that went through it. RATE is answers per second lately, and "
+    "WAIT what a call that came now "
     "would "
     "wait in the queue by Little's law: those that are queued, divided by the rate.\n\n"
     "The second table splits the time of calls: request (gateway to worker), queue (in the "
@@ -57,6 +60,7 @@ std::string counts_table(const std::vector<answer>& methods) {
                 {"REJECTED", right},
                 {"RETRIED", right},
                 {"CACHED", right},
+                {"DIRECT", right},
                 {"QUEUED", right},
                 {"RUNNING", right},
                 {"RATE/S", right},
@@ -65,7 +69,8 @@ std::string counts_table(const std::vector<answer>& methods) {
     counts.add({m.text("name"), count(m.number("calls")), count(m.number("errors")),
                 count(m.number("expired")), count(m.number("rejected")),
                 count(m.number("retried")), count(m.number("cached")),
-                count(m.number("queued")), count(m.number("running")), rate(m.number("rate")),
+                count(m.number("direct")), count(m.number("queued")),
+                count(m.number("running")), rate(m.number("rate")),
                 format_micros(m.number("predicted_queue_us"))});
   return counts.str();
 }

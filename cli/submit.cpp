@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <ctime>
+#include <optional>
 
 namespace weir::cli {
 namespace {
@@ -20,8 +21,8 @@ const nodes::program about{
     "prints "
     "an id once the call is on disk there. From then on it survives everything but that disk: "
     "it is "
-    "made when a worker can take it, again when that fails, and its outcome is kept for weir "
-    "wait and weir result.",
+    "made when a worker can take it, again when that fails and another attempt does no harm or "
+    "is asked for, and its outcome is kept for weir wait and weir result.",
     {{"Now, and the result later",
       "id=$(weir submit tcp://127.0.0.1:5555 resize photo.jpg)\nweir wait \"$id\" > small.jpg"},
      {"Tonight", "weir submit --at 23:30 tcp://127.0.0.1:5555 report"}},
@@ -36,7 +37,7 @@ struct settings {
   std::chrono::milliseconds deadline{0};
   std::chrono::milliseconds keep{0};
   int priority = 5;
-  unsigned retries = 3;
+  std::optional<unsigned> retries;
   std::string key;
 };
 
@@ -86,7 +87,7 @@ int run(const settings& s, nodes::node_context& context) {
     options.emplace_back(key, io::msgpack_from_json(std::to_string(value)));
   };
   number("priority", s.priority);
-  number("retries", s.retries);
+  if (s.retries) number("retries", *s.retries);
   if (s.delay.count() > 0) number("delay_ms", s.delay.count());
   if (!s.at.empty()) number("at", parse_time(s.at));
   if (s.deadline.count() > 0) number("deadline_ms", s.deadline.count());
@@ -119,7 +120,10 @@ int submit_main(int argc, const char* const* argv) {
         nodes::add_duration(app, "--deadline", s.deadline,
                             "How long one attempt may take; 0: what the gateway allows")
             ->group("Call");
-        app.add_option("--retries", s.retries, "Attempts beyond the first")
+        app.add_option("--retries", s.retries,
+                       "Attempts beyond the first, also if an earlier one may have done "
+                       "something; by default 3 where that does no harm (the method is "
+                       "idempotent, there is a key, nobody has started it), and else none")
             ->type_name("N")
             ->group("Call");
         app.add_option("--priority", s.priority, "0 to 9, 9 first")

@@ -1,9 +1,27 @@
 # bash completion for weir. The programs are asked for their options, and the node behind an
 # endpoint for its methods.
 
+# What has been typed, in words: COMP_WORDS is split at the colons of endpoints as well.
+_weir_words() {
+  local typed=${COMP_LINE:0:COMP_POINT}
+  read -ra words <<<"$typed"
+  [[ $typed == *[[:blank:]] ]] && words+=("")
+  cur=${words[${#words[@]} - 1]}
+}
+
+# Those of the words in $1 that go on from $cur, without what bash does not replace: the part
+# of $cur that it takes for other words.
+_weir_offer() {
+  local last=${COMP_WORDS[COMP_CWORD]} kept
+  [[ $last == : ]] && last=
+  kept=${cur%"$last"}
+  mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
+  COMPREPLY=("${COMPREPLY[@]#"$kept"}")
+}
+
 _weir_methods() {
   local word
-  for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
+  for word in "${words[@]:2:${#words[@]}-3}"; do
     case $word in
       tcp://* | ipc://*)
         weir services "$word" --names --connect-timeout 1s 2>/dev/null
@@ -14,28 +32,21 @@ _weir_methods() {
 }
 
 _weir() {
-  local cur prev words cword
-  if declare -F _init_completion >/dev/null; then
-    _init_completion -n : || return # endpoints hold colons
-    COMP_WORDS=("${words[@]}") COMP_CWORD=$cword
-  else
-    cur=${COMP_WORDS[COMP_CWORD]}
-  fi
-  local offered=
-  if ((COMP_CWORD == 1)); then
-    offered="$(weir --list-verbs 2>/dev/null) --help --version"
+  local words cur
+  _weir_words
+  if ((${#words[@]} == 2)); then
+    _weir_offer "$(weir --list-verbs 2>/dev/null) --help --version"
   elif [[ $cur == -* ]]; then
-    offered=$(weir "${COMP_WORDS[1]}" --list-options 2>/dev/null)
-  elif [[ ${COMP_WORDS[1]} == @(call|submit) ]]; then
-    offered=$(_weir_methods)
+    _weir_offer "$(weir "${words[1]}" --list-options 2>/dev/null)"
+  elif [[ ${words[1]} == @(call|submit) ]]; then
+    _weir_offer "$(_weir_methods)"
   fi
-  mapfile -t COMPREPLY < <(compgen -W "$offered" -- "$cur")
 }
 
 _weir_node() {
-  local cur=${COMP_WORDS[COMP_CWORD]}
-  [[ $cur == -* ]] || return
-  mapfile -t COMPREPLY < <(compgen -W "$("$1" --list-options 2>/dev/null)" -- "$cur")
+  local words cur
+  _weir_words
+  [[ $cur != -* ]] || _weir_offer "$("$1" --list-options 2>/dev/null)"
 }
 
 complete -o default -F _weir weir

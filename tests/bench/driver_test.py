@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from driver import report, rpc_workloads, workloads  # noqa: E402
 from driver.fairness import longest_idle, read_log  # noqa: E402
 from driver.programs import Failed, Missing, Run, Tools  # noqa: E402
-from driver.table import Row  # noqa: E402
+from driver.table import Row, selected  # noqa: E402
 
 
 class IdleBesideWaitingTasks(unittest.TestCase):
@@ -55,6 +55,11 @@ class Verdicts(unittest.TestCase):
         problem = {"kind": "FAILED", "text": "it broke"}
         verdict = report.judge(row, {"weir": {"runs": [{"figure": 0}], "problem": problem}})
         self.assertEqual((verdict.verdict, verdict.why), ("FAILED", "it broke"))
+
+    def test_a_row_that_needs_what_is_not_installed_is_left_out(self):
+        rows = [Row("a", "x", "m", "k"), Row("b", "x", "m", "k", needs="grpc_rpc")]
+        self.assertEqual(selected(rows, [], lambda program: False), rows[:1])
+        self.assertEqual(selected(rows, ["b"], lambda program: program == "grpc_rpc"), rows[1:])
 
     def test_every_row_names_measurements_that_exist(self):
         names = {each.name for suite in (workloads, rpc_workloads)

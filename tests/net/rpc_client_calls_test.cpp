@@ -169,12 +169,22 @@ TEST_SUITE("client") {
   }
 
   TEST_CASE("a method's own deadline holds for callers that state none") {
-    weir::testing::semaphore over(0);
-    scene s([&](weir::worker& w) {
-      w.expose("wait", [&] { (void)over.try_acquire_for(patience); }, {.deadline = 50ms});
-    });
-    CHECK(failure([&] { s.c->call("wait"); }).code() == status::deadline_exceeded);
-    over.release();
+    for (const auto way : {scene::way::direct, scene::way::gateway}) {
+      weir::testing::semaphore over(0);
+      scene s(
+          [&](weir::worker& w) {
+            w.expose("wait", [&] { (void)over.try_acquire_for(patience); }, {.deadline = 50ms});
+            w.expose("left", [](call_context& c) { return c.time_left().count(); },
+                     {.deadline = 2h});
+          },
+          way);
+      CHECK(failure([&] { s.c->call("wait"); }).code() == status::deadline_exceeded);
+      over.release();
+      // Longer than the client's own, and at the first call.
+      CHECK(s.c->call<std::int64_t>("left") > std::chrono::milliseconds(1h).count());
+      CHECK(s.c->with({.deadline = 1h}).call<std::int64_t>("left") <=
+            std::chrono::milliseconds(1h).count());
+    }
   }
 
   TEST_CASE("many calls of one method go together, with an outcome each") {

@@ -156,6 +156,24 @@ class Looking(Calls):
         self.assertEqual(methods["cat"]["latency"]["service"]["count"], 3)
         self.assertRegex(self.verb("stats", self.where), r"cat +3 +0")
 
+    def test_calls_that_go_past_the_gateway_are_counted_apart(self):
+        other = self.worker("--from", self.where, "--direct", self.tcp_endpoint(),
+                            "--method", "there=cat")
+        wait_until(lambda: "there" in self.verb("services", self.where, "--names").split(),
+                   "the other worker is known")
+        lines = "".join('["%d"]\n' % n for n in range(500))
+        self.assertEqual(len(self.verb("call", "-P", "4", self.where, "there", "-",
+                                       input=lines.encode()).split()), 500)
+
+        def counted():
+            stats = json.loads(self.verb("stats", "--json", self.where))
+            there = {m["name"]: m for m in stats["methods"]}["there"]
+            return there["calls"] + there["direct"] == 500 and there["direct"]
+        direct = wait_until(counted, "the gateway has heard of all calls")
+        self.assertGreater(direct, 0)
+        self.assertRegex(self.verb("stats", self.where), r"CACHED +DIRECT +QUEUED")
+        self.assertTrue(other.running())
+
     def test_drain_sends_a_worker_home(self):
         name = self.verb("drain", self.where).strip()
         self.assertTrue(name)
@@ -224,6 +242,15 @@ class Submitted(Calls):
         self.assertRegex(self.verb("dead", self.where), id + " +fail +1 ")
         self.assertEqual(self.verb("requeue", self.where, id), "1\n")
         self.verb("wait", self.where, id, code=1)
+
+    def test_a_call_of_the_shell_that_may_have_run_is_not_run_again_unless_told_to(self):
+        id = self.verb("submit", self.where, "fail").strip()
+        self.verb("wait", self.where, id, code=1)
+        told = self.verb("submit", "--retries", "1", self.where, "fail").strip()
+        self.verb("wait", self.where, told, code=1)
+        attempts = {d["id"]: d["attempts"]
+                    for d in json.loads(self.verb("dead", "--json", self.where))}
+        self.assertEqual(attempts, {id: 1, told: 2})
 
     def test_an_id_that_is_not_known_is_2(self):
         self.verb("result", self.where, "no-such-id", code=2)

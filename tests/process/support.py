@@ -125,6 +125,11 @@ def _sanitized():
         return any(line.startswith("CMAKE_CXX_FLAGS:") and "-fsanitize" in line for line in cache)
 
 
+def program_folders():
+    """Where the programs are, for a PATH."""
+    return [os.path.join(_build, folder) for folder in ("nodes", "cli")]
+
+
 class Node:
     """One running program."""
 

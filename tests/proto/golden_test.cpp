@@ -179,6 +179,7 @@ const std::map<std::string, message>& meanings() {
       {"credit", credit{{{5, 2, 66}, {8, 0, 32}}}},
       {"cancel-calls", cancel_calls{{{5, 5}, {7, 9}}, "the caller has gone away"}},
       {"call-progress", call_progress{5, 250, 1000, "reading"}},
+      {"direct-calls", direct_calls{{{"add", 1200}, {"tail", 3}}}},
   };
   return all;
 }

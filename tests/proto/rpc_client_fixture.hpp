@@ -45,6 +45,7 @@ struct how {
   duration within = std::chrono::seconds(5);
   duration hedge_after{};
   call_options options{};
+  bool unstated = false;  ///< `within` is the client's default
 };
 
 struct calling_client {
@@ -114,6 +115,7 @@ struct calling_client {
     c.method = h.method;
     c.arguments = tasks(count);
     c.deadline = now + h.within;
+    if (h.unstated) c.unstated_since = now;
     if (!h.options.plain()) c.options = std::make_shared<const call_options>(h.options);
     c.retries = h.retries;
     c.idempotent = h.idempotent;
@@ -169,7 +171,7 @@ struct calling_client {
   }
   /// Answers the oldest weir.route that was sent to it.
   void answers_route(std::uint32_t from, const std::vector<route_entry>& workers,
-                     bool idempotent = false) {
+                     bool idempotent = false, std::uint32_t ttl_ms = 0) {
     put_questions_aside();
     auto& open = asked[from];
     REQUIRE(!open.empty());
@@ -177,7 +179,9 @@ struct calling_client {
     msgpack::packer<msgpack::sbuffer> p(packed);
     p.pack_array(static_cast<std::uint32_t>(workers.size()));
     for (const auto& w : workers) {
-      p.pack_map(6);
+      p.pack_map(7);
+      p.pack("ttl");
+      p.pack(ttl_ms);
       p.pack("idem");
       p.pack(idempotent);
       p.pack("ep");

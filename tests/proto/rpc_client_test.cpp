@@ -583,6 +583,83 @@ TEST_CASE("a gateway tells whether a method may be repeated") {
   CHECK(sent.options == nullptr);
 }
 
+TEST_CASE(
+    "calls without a deadline of their own wait until it is known what the method declares") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1, 2, {.unstated = true});
+  c.calls(4, 1, {.method = "weir.ping", .unstated = true});  // has none for sure
+  c.tick();
+  CHECK(c.call_to(1).method == "weir.ping");
+  REQUIRE(c.questions(1) == 1);
+  const std::vector<route_entry> one{{{}, "worker5", 0, session_id{5}}};
+  SUBCASE("no worker offers it now") {
+    c.answers_route(1, {});
+    c.tick();
+    CHECK(c.call_to(1).ttl_ms == 5000);
+  }
+  SUBCASE("it has none") {
+    c.answers_route(1, one, false, 0);
+    c.tick(seconds(1));
+    CHECK(c.call_to(1).ttl_ms == 4000);
+  }
+  SUBCASE("it is longer") {
+    c.answers_route(1, one, false, 60'000);
+    c.tick(seconds(1));
+    const auto sent = c.call_to(1);
+    CHECK(sent.arguments.size() == 2);
+    CHECK(sent.ttl_ms == 59'000);
+    c.passes(seconds(9), {1});
+    CHECK(c.ended() == seq_ranges{{4, 4}});
+    // It is known now.
+    c.calls(10, 1, {.unstated = true});
+    c.tick();
+    CHECK(c.call_to(1).ttl_ms == 60'000);
+    c.passes(seconds(50), {1});
+    CHECK(c.ended() == seq_ranges{{1, 2}});
+  }
+  SUBCASE("it is shorter, and over by now") {
+    c.now += seconds(2);
+    c.answers_route(1, one, false, 2000);
+    c.tick();
+    c.tick();
+    CHECK(c.calls_sent(1) == 0);
+    const auto late = c.outcome();
+    CHECK(late.first == 1);
+    CHECK(late.reply.code == status::deadline_exceeded);
+    CHECK(late.reply.details.at(0).never_started);
+  }
+  SUBCASE("nobody tells") {
+    c.passes(seconds(5), {1});
+    CHECK(c.calls_sent(1) == 0);
+    CHECK(c.ended() == seq_ranges{{1, 2}, {4, 4}});
+  }
+  SUBCASE("the gateway is lost with the question") {
+    c.gateway_joins(2);
+    c.loses(1);
+    REQUIRE(c.questions(2) == 1);
+    c.answers_route(2, one, false, 60'000);
+    c.tick();
+    CHECK(find<call_batch>(c.out, 2).runs.back().ttl_ms == 59'000);
+  }
+  SUBCASE("they are cancelled meanwhile") {
+    c.machine.cancel({1, 1}, c.now, c.out);
+    CHECK(c.ended() == seq_ranges{{1, 1}});
+    c.answers_route(1, one, false, 60'000);
+    c.tick();
+    CHECK(c.call_to(1).arguments.size() == 1);
+  }
+}
+
+TEST_CASE("without a gateway, what workers offer says which deadline a method declares") {
+  calling_client c;
+  c.calls(1, 1, {.unstated = true});
+  c.tick();
+  c.worker_joins(1, {"work"});
+  c.tick();
+  CHECK(c.call_to(1).ttl_ms == 5000);
+}
+
 TEST_CASE("a gateway that knew no worker of a method is asked again") {
   calling_client c;
   c.gateway_joins(1);

@@ -208,7 +208,7 @@ TEST_CASE("weir.services lists what is offered, weir.route who can be reached di
   const auto routes = g.answered(client);
   msgpack_reader in(routes.results[0]);
   REQUIRE(in.array() == 2);
-  CHECK(in.map() == 5);
+  CHECK(in.map() == 6);
   CHECK(in.str(10) == "ep");
   CHECK(in.array() == 1);
   CHECK(in.str(100) == "tcp://10.0.0.1:5560");
@@ -235,6 +235,29 @@ TEST_CASE("weir.stats tells where the time of calls went") {
   in.skip(1);
   CHECK(in.ok());
   CHECK(in.at_end());
+}
+
+TEST_CASE("weir.stats counts the calls that clients have made of workers directly") {
+  keyed g;
+  const auto direct = [&g](const std::string& method) {
+    g.call_with(client, "weir.stats", "\x90");
+    const std::string stats(g.answered(client).results[0]);
+    const auto at = stats.find("\xA4name" + std::string(1, '\xA3') + method);
+    if (at == std::string::npos) return -1;
+    return static_cast<int>(stats[stats.find("direct", at) + 6]);
+  };
+  g.worker_joins(other_worker, {gateway::method("pay")});
+  CHECK(direct("pay") == -1);
+  g.hears(worker, direct_calls{{{"pay", 5}, {"steal", 100}}});
+  g.hears(other_worker, direct_calls{{{"pay", 2}}});
+  CHECK(direct("pay") == 7);
+  g.hears(worker, direct_calls{{{"pay", 5}}});  // said again
+  g.hears(worker, direct_calls{{{"pay", 4}}});  // late
+  CHECK(direct("pay") == 7);
+  g.dies(worker, {client, other_worker});
+  CHECK(direct("pay") == 7);
+  g.hears(client, direct_calls{{{"pay", 9}}});  // no worker
+  CHECK(direct("pay") == 7);
 }
 
 TEST_CASE("weir.drain is passed on to the workers that it names") {

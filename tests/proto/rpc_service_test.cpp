@@ -428,6 +428,27 @@ TEST_SUITE("service: its own methods") {
     CHECK(answer(w, "weir.stats").find("latency") != std::string::npos);
   }
 
+  TEST_CASE("gateways are told now and then what clients have called directly") {
+    service w;
+    w.client_joins(10);
+    w.out.sends.clear();
+    w.gets(1, 2, "echo", {}, 10);
+    CHECK(find<direct_calls>(w.out, 1) == direct_calls{{{"echo", 2}}});
+    w.gets(1, 5, "count");  // by the gateway
+    w.gets(3, 1, "echo", {}, 10);
+    w.gets(4, 1, "count", {}, 10);
+    CHECK(count<direct_calls>(w.out) == 0);
+    CHECK(w.machine.next_deadline() <= t0 + 1s);
+    w.tick(1s);
+    CHECK(find<direct_calls>(w.out, 1) == direct_calls{{{"echo", 3}, {"count", 1}}});
+    w.tick(2s);
+    CHECK(count<direct_calls>(w.out) == 0);
+    // Whoever joins later is told all of it.
+    w.hears(11, hello{wire_version, who(role::gateway, 11)});
+    w.tick();
+    CHECK(find<direct_calls>(w.out, 11) == direct_calls{{{"echo", 3}, {"count", 1}}});
+  }
+
   TEST_CASE("a built-in method that workers do not have is UNIMPLEMENTED") {
     service w;
     w.gets(1, 1, "weir.route");

@@ -102,6 +102,11 @@ struct describer {
     return "CALL_PROGRESS " + std::to_string(m.call) + " " + std::to_string(m.done) + "/" +
            std::to_string(m.total);
   }
+  std::string operator()(const direct_calls& m) const {
+    std::string line = "DIRECT_CALLS";
+    for (const auto& e : m.entries) line += " " + e.method + " " + std::to_string(e.calls);
+    return line;
+  }
 };
 }  // namespace
 

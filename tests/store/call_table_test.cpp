@@ -183,6 +183,35 @@ TEST_CASE("each retry waits longer, and the last failure is final") {
   CHECK(t->find(a)->attempts == 3);
 }
 
+TEST_CASE("without a number, what does no harm is tried three times more, and nothing else") {
+  table t;
+  bool idempotent = false;
+  attempt_result how = thrown;
+  std::uint32_t attempts = 4;
+  submission call{.id = id(1), .method = "m", .arguments = "\x90"};
+  SUBCASE("a method that is idempotent") { idempotent = true; }
+  SUBCASE("a call with a key") { call.key = "order 7"; }
+  SUBCASE("one that no handler has seen") {
+    how = {status::deadline_exceeded, "expired before it started", "", "", true};
+  }
+  SUBCASE("one that may have done something") { attempts = 1; }
+  SUBCASE("one that is told not to, whatever it is") {
+    idempotent = true;
+    call.retries = 0;
+    attempts = 1;
+  }
+  const auto a = t.submit(call);
+  unix_ms now = noon;
+  for (std::uint32_t i = 1; i <= attempts; ++i) {
+    const auto calls = t->start("m", 10, 1 << 20, idempotent, now).calls;
+    REQUIRE(calls.size() == 1);
+    const auto end = t->finish(calls[0].number, how, now);
+    CHECK(end->ended == (i == attempts));
+    now = end->report.due;
+  }
+  CHECK(t.state(a) == call_state::dead);
+}
+
 TEST_CASE("an error that no other attempt would change is an answer, and not tried again") {
   table t;
   const auto a = t.submit({.id = id(1), .method = "m", .arguments = "\x90", .retries = 5});
@@ -318,6 +347,15 @@ TEST_CASE("the gateway dies while a call runs") {
     (void)t.start_one();
     t.open(noon);
     CHECK(t.state(a) == call_state::queued);
+  }
+  SUBCASE("a call that nobody has said anything about is not, whatever has failed before") {
+    const auto a = t.submit(1);
+    const attempt_result expired{status::deadline_exceeded, "", "", "", true};
+    const auto again = t->finish(t.start_one(), expired, noon);
+    REQUIRE_FALSE(again->ended);
+    REQUIRE(t.start(again->report.due).size() == 1);
+    t.open(noon);
+    CHECK(t.state(a) == call_state::dead);
   }
   SUBCASE("retries are a permission to run it again, one each") {
     const auto a = t.submit({.id = id(1), .method = "m", .arguments = "\x90", .retries = 1});

@@ -15,7 +15,8 @@ namespace weir {
 ///     client.with({.deadline = 200ms, .hash_key = user}).call<profile>("lookup", user);
 ///
 /// In a handler, the deadline is at most what is left of the call that the handler answers, and
-/// that call's metadata is passed on; entries of the same key here replace it.
+/// that call's metadata is passed on; entries of the same key here replace it. When that call
+/// is cancelled, so is what its handler has called, and calls next.
 struct call_settings {
   /// The longest that the call may take, retries included. Zero: the client's default.
   std::chrono::milliseconds deadline{0};

@@ -17,9 +17,11 @@ struct submit_settings {
   std::chrono::milliseconds delay{0};                         ///< not before so long from now
   std::optional<std::chrono::system_clock::time_point> at{};  ///< not before this time
   unsigned priority = 5;                                      ///< 0 to 9, 9 first
-  /// Further attempts when it fails, after waits that grow. They are a permission to run it
-  /// twice as well, if a worker or the gateway dies while it runs.
-  unsigned retries = 0;
+  /// Further attempts when it fails, after waits that grow. A number is a permission to run it
+  /// twice as well, if a worker or the gateway dies while it runs. Nothing: 3 where another
+  /// attempt does no harm (the method is idempotent, there is an idempotency key, no handler
+  /// has seen it), and else none.
+  std::optional<unsigned> retries{};
   /// The longest that one attempt may take. Zero: what the method declares, or an hour.
   std::chrono::milliseconds deadline{0};
   /// Submissions with the same one are one call, and running it twice does no harm. At most 256

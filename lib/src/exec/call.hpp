@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -64,11 +65,22 @@ class report_taker {
   ~report_taker() = default;
 };
 
+/// What a handler has set going and what ends with the call that it answers.
+class dependent {
+ public:
+  virtual ~dependent() = default;
+  /// That call was cancelled. On any thread, under locks: must not wait.
+  virtual void stop() noexcept = 0;
+};
+
 /// A call that is being answered, by the thread of slot `slot` at the moment.
 class call {
  public:
   call(call_group& group, std::uint32_t index, report_taker& reports, unsigned slot)
       : group_(group), reports_(reports), index_(index), slot_(slot) {}
+  ~call() {
+    if (!dependents_.empty()) deaf();
+  }
   call(const call&) = delete;
   call& operator=(const call&) = delete;
 
@@ -92,8 +104,19 @@ class call {
   /// its deadline passes. Until deaf(), which waits for one that is under way.
   void when_cancelled(std::function<void()> then);
   void deaf();
+  /// What depends on this call on behalf of `owner`; `make()`, the first time. It is stopped
+  /// when the call is cancelled, at once if it is already. By the handler's thread.
+  template <class Make>
+  dependent& dependent_of(const void* owner, Make&& make) {
+    for (const auto& [whose, what] : dependents_)
+      if (whose == owner) return *what;
+    dependent& fresh = *dependents_.emplace_back(owner, make()).second;
+    when_cancelled([&fresh] { fresh.stop(); });
+    return fresh;
+  }
 
  private:
+  std::vector<std::pair<const void*, std::unique_ptr<dependent>>> dependents_;
   call_group& group_;
   report_taker& reports_;
   std::uint32_t index_;

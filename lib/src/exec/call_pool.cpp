@@ -352,7 +352,7 @@ time_point call_pool::run_one(const group_ptr& group, std::uint32_t index, bench
   std::unique_ptr<proto::reply_details> details;
   at.scratch.clear();
   try {
-    const call_scope scope(handle.deadline(), handle.options());
+    const call_scope scope(handle);
     m.run(context, handle.arguments(), at.scratch);
     if (at.scratch.size() > proto::limits::payload_bytes)
       throw rpc_error(status::resource_exhausted,

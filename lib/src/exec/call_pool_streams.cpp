@@ -31,7 +31,7 @@ void call_pool::start_stream(const group_ptr& group, std::uint32_t index, bench&
   s->until = s->handle.options().stream_window;
   std::string result;
   try {
-    const call_scope scope(s->handle.deadline(), s->handle.options());
+    const call_scope scope(s->handle);
     s->elements = methods_[group->method].open(s->context, s->handle.arguments());
     if (s->until == 0) {  // the caller wants them as one array
       std::uint64_t count = 0;
@@ -81,7 +81,7 @@ void call_pool::run_stream(const std::shared_ptr<open_stream>& s, bench& at) {
     }
     at.scratch.clear();
     try {
-      const call_scope scope(s->handle.deadline(), s->handle.options());
+      const call_scope scope(s->handle);
       if (!s->elements->next(at.scratch)) return end_stream(s, status::ok, nullptr, nothing);
       if (at.scratch.size() > proto::limits::payload_bytes)
         throw rpc_error(status::resource_exhausted, "an element is larger than a message");

@@ -1,23 +1,24 @@
 // What a handler's own calls take over from the call that it answers.
 #pragma once
 
+#include "exec/call.hpp"
 #include "proto/message.hpp"
 #include "proto/time.hpp"
 
 namespace weir::exec {
 
 /// The call that this thread is answering. Whoever runs a handler has one while it does; a
-/// client that is used meanwhile caps the deadline of its calls and adds the metadata.
+/// client that is used meanwhile caps the deadline of its calls, adds the metadata, and cancels
+/// them when this call is cancelled.
 ///
-///     const call_scope scope(call.deadline(), call.options());
+///     const call_scope scope(call);
 ///     handler(...);
 ///
 /// Threads    Its own. Scopes nest.
-/// Ownership  Refers to the options.
+/// Ownership  Refers to the call.
 class call_scope {
  public:
-  call_scope(proto::time_point deadline, const proto::call_options& options) noexcept
-      : deadline_(deadline), options_(options), outer_(current_) {
+  explicit call_scope(call& answered) noexcept : answered_(answered), outer_(current_) {
     current_ = this;
   }
   ~call_scope() { current_ = outer_; }
@@ -26,13 +27,15 @@ class call_scope {
 
   /// Null: this thread runs no handler.
   [[nodiscard]] static const call_scope* current() noexcept { return current_; }
-  [[nodiscard]] proto::time_point deadline() const noexcept { return deadline_; }
-  [[nodiscard]] const proto::call_options& options() const noexcept { return options_; }
+  [[nodiscard]] proto::time_point deadline() const noexcept { return answered_.deadline(); }
+  [[nodiscard]] const proto::call_options& options() const noexcept {
+    return answered_.options();
+  }
+  [[nodiscard]] call& answered() const noexcept { return answered_; }
 
  private:
   static inline thread_local const call_scope* current_ = nullptr;
-  proto::time_point deadline_;
-  const proto::call_options& options_;
+  call& answered_;
   const call_scope* outer_;
 };
 

@@ -62,6 +62,7 @@ raw_client::impl::impl(client_options o)
 }
 
 raw_client::impl::~impl() {
+  gate->close();
   {
     const std::lock_guard lock(baton);
     stopping = true;

@@ -50,6 +50,14 @@ void raw_client::impl::cancel(proto::seq_range calls) noexcept {
   make([&] { intake.cancel(calls); });
 }
 
+void raw_client::impl::tie(call_handle calls) {
+  const auto* scope = exec::call_scope::current();
+  if (!scope || calls.count == 0) return;
+  auto& nested = scope->answered().dependent_of(
+      gate.get(), [this] { return std::make_unique<net::nested_calls>(gate); });
+  static_cast<net::nested_calls&>(nested).add(calls, *this);
+}
+
 namespace {
 
 /// A call that cannot be made.
@@ -95,7 +103,9 @@ call_handle raw_client::start(std::string_view method, std::string_view argument
                               const prepared_settings& settings, reply_receiver& to) {
   call_handle handle{0, 1};
   const auto request = impl_->request_for(method, settings, net::call_kind::call);
-  if (!impl_->make([&] { handle.first = impl_->intake.add(request, arguments, {&to, 0}); }))
+  if (impl_->make([&] { handle.first = impl_->intake.add(request, arguments, {&to, 0}); }))
+    impl_->tie(handle);
+  else
     refuse(to, 0, status::cancelled, impl_->why_closed);
   return handle;
 }
@@ -115,7 +125,9 @@ call_handle raw_client::start(std::string_view method, std::string_view packed,
       request.together = true;
     }
   });
-  if (!made)
+  if (made)
+    impl_->tie(handle);
+  else
     for (std::uint32_t i = 0; i < handle.count; ++i)
       refuse(to, i, status::cancelled, impl_->why_closed);
   return handle;
@@ -123,15 +135,17 @@ call_handle raw_client::start(std::string_view method, std::string_view packed,
 
 void raw_client::start(std::span<const raw_call> calls, const prepared_settings& settings) {
   auto request = impl_->request_for({}, settings, net::call_kind::call);
+  call_handle all{0, static_cast<std::uint32_t>(calls.size())};
   const bool made = impl_->make([&] {
     for (const auto& c : calls) {
       request.method = c.method;
       const auto number = impl_->intake.add(request, c.arguments, {c.to, 0});
+      if (all.first == 0) all.first = number;
       if (c.handle) *c.handle = {number, 1};
       request.together = true;
     }
   });
-  if (made) return;
+  if (made) return impl_->tie(all);
   for (const auto& c : calls) refuse(*c.to, 0, status::cancelled, impl_->why_closed);
 }
 
@@ -169,7 +183,10 @@ raw_reader raw_client::stream(std::string_view method, std::string_view argument
   const bool made = impl_->make([&] {
     reader->number = impl_->intake.add(request, arguments, {reader.get(), 0});
   });
-  if (!made) refuse(*reader, 0, status::cancelled, impl_->why_closed);
+  if (made)
+    impl_->tie({reader->number, 1});
+  else
+    refuse(*reader, 0, status::cancelled, impl_->why_closed);
   return raw_reader(std::move(reader));
 }
 

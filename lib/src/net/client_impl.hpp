@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/call_intake.hpp"
+#include "net/nested_calls.hpp"
 #include "net/node_loop.hpp"
 #include "net/receivers.hpp"
 #include "net/transport.hpp"
@@ -54,6 +55,8 @@ struct raw_client::impl {
   void see_to_it(bool leader_slept);
   bool send_directly(bool leader_slept);
   void cancel(proto::seq_range calls) noexcept;
+  /// If a handler has made these, they end with the call that it answers.
+  void tie(call_handle calls);
 
   // client_round.cpp: under the loop's lock, by the leader or whoever sends directly
   void round(std::unique_lock<std::mutex>& held, proto::time_point until);
@@ -103,6 +106,7 @@ struct raw_client::impl {
   const client_options options;
   std::string peers;
   std::vector<std::string> endpoints;
+  const std::shared_ptr<net::client_gate> gate = std::make_shared<net::client_gate>(*this);
 
   // Over machine, sockets, outbox and the rest down to the next lock. The leader lets go of it
   // while it sleeps.

@@ -90,14 +90,11 @@ void raw_client::impl::hand_over(net::intake_run& run, proto::time_point now) {
   proto::new_calls calls;
   calls.first = run.first;
   calls.arguments = run.arguments.take();
-  auto limit = given.deadline;
-  if (limit.count() == 0) {
-    const auto* declared = machine.known(run.method);
-    limit = declared && declared->deadline_ms > 0
-                ? std::chrono::milliseconds(declared->deadline_ms)
-                : options.deadline;
-  }
-  calls.deadline = std::min(run.started + limit, run.limit);
+  const bool stated = given.deadline.count() > 0;
+  if (!stated) calls.unstated_since = run.started;
+  calls.latest = run.limit;
+  calls.deadline =
+      std::min(run.started + (stated ? given.deadline : options.deadline), run.limit);
   calls.method = std::move(run.method);
   calls.options = std::move(run.options);
   calls.retries = given.retries;

@@ -50,6 +50,19 @@ class receivers {
       taken(number, e);
     }
   }
+  /// Whether any of these has not been taken.
+  [[nodiscard]] bool any(std::uint64_t first, std::uint64_t count) const {
+    for (std::uint64_t number = first; number < first + count; ++number) {
+      const std::uint64_t block = number / block_size;
+      const bool here = block >= first_ && block - first_ < blocks_.size() &&
+                        blocks_[block - first_] != nullptr;
+      if (!here)
+        number = (block + 1) * block_size - 1;
+      else if (blocks_[block - first_]->open.test(number % block_size))
+        return true;
+    }
+    return false;
+  }
   template <class Taken>
   void take_all(Taken&& taken) {
     take(first_ * block_size, next_ - first_ * block_size, taken);

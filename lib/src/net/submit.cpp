@@ -40,7 +40,7 @@ packed submit_options(const submit_settings& settings, const std::string& id) {
   };
   set("id", id);
   set("priority", settings.priority);
-  set("retries", settings.retries);
+  if (settings.retries) set("retries", *settings.retries);
   if (settings.delay.count() > 0) set("delay_ms", settings.delay.count());
   if (settings.at) set("at", duration<double>(settings.at->time_since_epoch()).count());
   if (settings.deadline.count() > 0) set("deadline_ms", settings.deadline.count());

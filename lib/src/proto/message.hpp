@@ -359,9 +359,22 @@ struct call_progress {
   [[nodiscard]] bool operator==(const call_progress&) const = default;
 };
 
-using message = std::variant<hello, welcome, task_batch, result_batch, window, cancel, release,
-                             register_source, registered, ack, committed, resend, finish,
-                             progress, alive, bye, error_message, offer, call_batch,
-                             reply_batch, part_batch, credit, cancel_calls, call_progress>;
+/// Worker to gateway: how many calls of these methods clients have made of it directly, since
+/// it started. Said now and then, of those of which there are more.
+struct direct_calls {
+  struct entry {
+    std::string method;
+    std::uint64_t calls = 0;
+    [[nodiscard]] bool operator==(const entry&) const = default;
+  };
+  std::vector<entry> entries;
+  [[nodiscard]] bool operator==(const direct_calls&) const = default;
+};
+
+using message =
+    std::variant<hello, welcome, task_batch, result_batch, window, cancel, release,
+                 register_source, registered, ack, committed, resend, finish, progress, alive,
+                 bye, error_message, offer, call_batch, reply_batch, part_batch, credit,
+                 cancel_calls, call_progress, direct_calls>;
 
 }  // namespace weir::proto

@@ -292,6 +292,18 @@ credit read_credit(fields& f, msgpack_reader& in) {
   return m;
 }
 
+direct_calls read_direct_calls(fields& f, msgpack_reader& in) {
+  direct_calls m;
+  f.need(1);
+  const auto elements = f.next().array();
+  if (elements % 2 != 0 || elements / 2 > limits::methods) in.fail(reject::out_of_range);
+  for (std::uint32_t i = 0; i < elements / 2 && in.ok(); ++i) {
+    auto name = read_method_name(in);
+    m.entries.push_back({std::move(name), in.uint(limits::seq)});
+  }
+  return m;
+}
+
 }  // namespace
 
 message read_rpc(wire::kind kind, fields& f, msgpack_reader& in, payload_reader& body) {
@@ -324,6 +336,8 @@ message read_rpc(wire::kind kind, fields& f, msgpack_reader& in, payload_reader&
       m.text = read_text(f.next());
       return m;
     }
+    case wire::kind::direct_calls:
+      return read_direct_calls(f, in);
     default:
       in.fail(reject::unknown_kind);
       return alive{};

@@ -150,6 +150,15 @@ class rpc_writer : public wire_writer {
     text(m.text);
   }
 
+  void write(const direct_calls& m) {
+    begin(wire::kind::direct_calls, 1);
+    array(2 * m.entries.size());
+    for (const auto& entry : m.entries) {
+      text(entry.method, limits::method_bytes);
+      figure(entry.calls);
+    }
+  }
+
  private:
   /// `room`: what this message's descriptions may still come to.
   void method(const method_info& m, std::size_t& room) {
@@ -307,5 +316,6 @@ frames encoded(const part_batch& m) { return with_payloads(m); }
 frames encoded(const credit& m) { return alone(m); }
 frames encoded(const cancel_calls& m) { return alone(m); }
 frames encoded(const call_progress& m) { return alone(m); }
+frames encoded(const direct_calls& m) { return alone(m); }
 
 }  // namespace weir::proto

@@ -33,6 +33,7 @@ enum class kind : std::uint8_t {
   credit = 22,
   cancel_calls = 23,
   call_progress = 24,
+  direct_calls = 25,
 };
 
 /// In the order of enum role. A role that is not known reads as the first.

@@ -177,5 +177,6 @@ class wire_writer {
 [[nodiscard]] frames encoded(const credit& m);
 [[nodiscard]] frames encoded(const cancel_calls& m);
 [[nodiscard]] frames encoded(const call_progress& m);
+[[nodiscard]] frames encoded(const direct_calls& m);
 
 }  // namespace weir::proto

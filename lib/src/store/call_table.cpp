@@ -51,6 +51,14 @@ CREATE INDEX ends ON calls (expires) WHERE expires IS NOT NULL;
 std::int64_t number(call_state s) { return static_cast<std::int64_t>(s); }
 std::int64_t number(call_number n) { return static_cast<std::int64_t>(n); }
 
+/// From a row of `attempt`.
+void read_attempt(const statement::execution& row, attempt_end& last) {
+  last.failures = row.integer(1);
+  last.retries = row.integer(2);
+  last.cancel_asked = row.integer(3) != 0;
+  last.repeatable = row.integer(4) != 0;
+}
+
 call_report report_from(const statement::execution& row) {
   call_report r;
   r.number = call_number{row.integer(0)};
@@ -183,19 +191,15 @@ void call_table::recover(unix_ms now) {
     after = number(interrupted.back());
     for (const auto which : interrupted) {
       attempt_end last;
-      bool repeatable = false;
       {
         auto row = sql_->attempt.with(number(which));
         if (!row.next()) continue;
-        last.failures = static_cast<std::uint32_t>(row.integer(1));
-        last.retries = static_cast<std::uint32_t>(row.integer(2));
-        last.cancel_asked = row.integer(3) != 0;
-        repeatable = row.integer(4) != 0;
+        read_attempt(row, last);
       }
       attempt_result how;
       how.code = status::unavailable;
       how.message = "the gateway ended while it ran: it may have done something";
-      switch (judge_interrupted(last, repeatable)) {
+      switch (judge_interrupted(last)) {
         case verdict::cancelled:
           how.code = status::cancelled;
           how.message = "cancelled";
@@ -206,7 +210,7 @@ void call_table::recover(unix_ms now) {
           ++recovered_.given_up;
           break;
         default:
-          sql_->again.run(number(which), now, std::int64_t{repeatable ? 0 : 1},
+          sql_->again.run(number(which), now, std::int64_t{last.repeatable ? 0 : 1},
                           static_cast<std::int64_t>(how.code), how.message, how.type);
           ++recovered_.queued_again;
           break;
@@ -226,7 +230,8 @@ call_table::submit_result call_table::submit(const submission& call, unix_ms now
   const std::int64_t n = last_ + 1;
   const auto insert = [&](const auto& key) {
     sql_->insert.run(n, call.id, key, call.method, std::int64_t{call.priority},
-                     std::max(call.due, now), std::int64_t{call.retries},
+                     std::max(call.due, now),
+                     call.retries ? std::int64_t{*call.retries} : unstated_retries,
                      std::int64_t{call.key.empty() ? 0 : 1}, std::int64_t{call.deadline_ms},
                      call.keep_ms, now, statement::blob{call.arguments});
   };
@@ -302,17 +307,16 @@ std::optional<call_table::settled> call_table::finish(call_number which,
     auto row = sql_->attempt.with(number(which));
     if (!row.next()) return std::nullopt;
     s.report.method = row.text(0);
-    last.failures = static_cast<std::uint32_t>(row.integer(1));
-    last.retries = static_cast<std::uint32_t>(row.integer(2));
-    last.cancel_asked = row.integer(3) != 0;
+    read_attempt(row, last);
   }
   s.report.number = which;
   const auto what = judge(last);
   if (what == verdict::try_again || what == verdict::wait_again) {
-    const auto wait = what == verdict::try_again
-                          ? std::chrono::duration_cast<std::chrono::milliseconds>(
-                                options_.retry.after(last.failures + 1, random_))
-                          : options_.absence;
+    const auto wait =
+        what == verdict::try_again
+            ? std::chrono::duration_cast<std::chrono::milliseconds>(
+                  options_.retry.after(static_cast<std::uint32_t>(last.failures + 1), random_))
+            : options_.absence;
     s.report.due = now + std::max<std::int64_t>(wait.count(), how.retry_after_ms);
     sql_->again.run(number(which), s.report.due,
                     std::int64_t{what == verdict::try_again ? 1 : 0},

@@ -32,7 +32,8 @@ struct submission {
   std::string arguments{};  ///< a MessagePack array
   unix_ms due = 0;          ///< not before
   std::uint8_t priority = 5;
-  std::uint32_t retries = 0;      ///< failures after which it is tried again
+  /// Failures after which it is tried again; nothing: as in attempt_end.
+  std::optional<std::uint32_t> retries{};
   std::uint32_t deadline_ms = 0;  ///< for each attempt
   std::int64_t keep_ms = 0;       ///< how long the outcome is kept; 0: until it is forgotten
   /// Submissions with the same key are one, as long as it is kept. Implies that running it

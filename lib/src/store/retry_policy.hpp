@@ -7,14 +7,21 @@
 
 namespace weir::store {
 
+/// Nobody has said how often: `default_retries` where that does no harm, and none elsewhere.
+inline constexpr std::int64_t unstated_retries = -1;
+inline constexpr std::int64_t default_retries = 3;
+
 /// Of one attempt, and of the call.
 struct attempt_end {
   status code = status::ok;
   /// Certainly no handler has seen it.
   bool never_started = false;
   bool cancel_asked = false;
-  std::uint32_t failures = 0;  ///< before this one
-  std::uint32_t retries = 0;   ///< failures after which it is tried again
+  /// Running it twice does no harm: its method is idempotent, or it has a key.
+  bool repeatable = false;
+  std::int64_t failures = 0;  ///< before this one
+  /// Failures after which it is tried again, also if it may have run.
+  std::int64_t retries = unstated_retries;
 };
 
 enum class verdict : std::uint8_t {
@@ -55,14 +62,17 @@ enum class verdict : std::uint8_t {
   if (end.cancel_asked) return verdict::cancelled;
   if (end.never_started && is_absence(end.code)) return verdict::wait_again;
   if (is_answer(end.code)) return verdict::failed;
-  return end.failures < end.retries ? verdict::try_again : verdict::dead;
+  const bool harmless = end.repeatable || end.never_started;
+  const auto retries =
+      end.retries == unstated_retries && harmless ? default_retries : end.retries;
+  return end.failures < retries ? verdict::try_again : verdict::dead;
 }
 
 /// The gateway died while it ran: whether it did anything is not known. It runs again if its
 /// method or its submitter says that this does no harm, or if there are retries to use up.
-[[nodiscard]] constexpr verdict judge_interrupted(const attempt_end& call, bool repeatable) {
+[[nodiscard]] constexpr verdict judge_interrupted(const attempt_end& call) {
   if (call.cancel_asked) return verdict::cancelled;
-  if (repeatable) return verdict::wait_again;
+  if (call.repeatable) return verdict::wait_again;
   return call.failures < call.retries ? verdict::try_again : verdict::dead;
 }
 

@@ -35,6 +35,12 @@ class Tools:
                 return str(candidate)
         raise Missing(f"{name} is not in {self.build}")
 
+    def has(self, name):
+        try:
+            return bool(self.path(name))
+        except Missing:
+            return False
+
 
 class Program:
     """One child process. Its output goes to files, so that no pipe can fill up and stall it."""

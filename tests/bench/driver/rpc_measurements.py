@@ -11,6 +11,12 @@ def raw(bench, mode, calls, size=64, in_flight=1, pack=1):
     return bench.one_program("raw_rpc", argv)
 
 
+def grpc(bench, calls, size=64, in_flight=1):
+    argv = [bench.tools.path("grpc_rpc"), "--calls", calls, "--size", size,
+            "--in-flight", in_flight, "--deadline", bench.deadline]
+    return bench.one_program("grpc_rpc", argv)
+
+
 class Calls:
     """A client and servers, with a gateway between them or without."""
 

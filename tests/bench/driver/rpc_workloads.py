@@ -22,6 +22,7 @@ def measurements(quick):
         # Of what is compared, raw and weir take turns, so that a noisy minute hurts both.
         measure(f"raw direct, {text}", m.raw, mode="direct", calls=one, size=size)
         measure(f"weir direct, {text}", m.weir, route="direct", calls=one, size=size)
+        measure(f"gRPC, {text}", m.grpc, calls=one, size=size)
         measure(f"raw proxy, {text}", m.raw, mode="proxy", calls=one, size=size)
         measure(f"weir gateway, {text}", m.weir, route="gateway", calls=one, size=size)
         measure(f"weir introduced, {text}", m.weir, route="introduced", calls=one, size=size)
@@ -34,6 +35,7 @@ def measurements(quick):
                 in_flight=1000)
         measure(f"weir direct x1000, {text}", m.weir, route="direct", calls=several, size=size,
                 in_flight=1000)
+        measure(f"gRPC x1000, {text}", m.grpc, calls=several // 10, size=size, in_flight=1000)
         measure(f"weir batch, {text}", m.weir, route="direct", calls=2 * several, size=size,
                 in_flight=1024, batch=64)
     # 16 slots: a call of 20 ms must not be alone with the others on few threads.
@@ -63,6 +65,14 @@ def rows_for(text):
             f"raw proxy x1000, {text}", at_most=1.0),
         Row(f"direct, 1000 in flight, {text}", "calls/s", f"weir direct x1000, {text}", RATE,
             f"raw direct x1000, {text}", at_least=1.0),
+        Row(f"direct / gRPC C++, median, {text}", "us", f"weir direct, {text}", MEDIAN,
+            f"gRPC, {text}", needs="grpc_rpc"),
+        Row(f"direct / gRPC C++, p99, {text}", "us", f"weir direct, {text}", P99,
+            f"gRPC, {text}", needs="grpc_rpc"),
+        Row(f"introduced / gRPC C++, median, {text}", "us", f"weir introduced, {text}", MEDIAN,
+            f"gRPC, {text}", needs="grpc_rpc"),
+        Row(f"direct / gRPC C++, 1000 in flight, {text}", "calls/s",
+            f"weir direct x1000, {text}", RATE, f"gRPC x1000, {text}", needs="grpc_rpc"),
         Row(f"batches of 64, {text}", "calls/s", f"weir batch, {text}", RATE,
             at_least=3e6 if text == "64 B" else None),
     ]

@@ -88,7 +88,7 @@ void write_service(writer& out, const service& s) {
 void write_measured(writer& out, const measured& m, time_point now) {
   const method_stats& s = *m.stats;
   const double rate = s.answered.per_second(now);
-  out.map(12);
+  out.map(13);
   out.entry("name", m.name);
   out.entry("calls", s.calls);
   out.entry("errors", s.errors);
@@ -96,6 +96,7 @@ void write_measured(writer& out, const measured& m, time_point now) {
   out.entry("rejected", s.rejected);
   out.entry("retried", s.retried);
   out.entry("cached", s.cached);
+  out.entry("direct", s.direct);
   out.entry("queued", m.queued);
   out.entry("running", m.running);
   out.entry("rate", rate);
@@ -144,7 +145,7 @@ std::string routes(std::span<const route> workers) {
   writer out;
   out.array(workers.size());
   for (const route& r : workers) {
-    out.map(5);
+    out.map(6);
     out.key("ep");
     out.array(r.endpoints.size());
     for (const std::string& endpoint : r.endpoints) out.text(endpoint);
@@ -154,6 +155,7 @@ std::string routes(std::span<const route> workers) {
     store_big_endian(static_cast<std::uint64_t>(r.session), session.data());
     out.binary("session", {session.data(), session.size()});
     out.entry("idem", r.idempotent);
+    out.entry("ttl", std::uint64_t{r.deadline_ms});
   }
   return out.take();
 }

@@ -48,6 +48,7 @@ struct route {
   double load = 0;  ///< in hand relative to its window
   session_id session{};
   bool idempotent = false;
+  std::uint32_t deadline_ms = 0;  ///< that the method declares; 0: none
 };
 [[nodiscard]] std::string routes(std::span<const route> workers);
 

@@ -22,19 +22,50 @@ void client_state::enqueue(method_state& m, caller::flight calls) {
   const auto priority =
       calls.options ? calls.options->priority : call_options::default_priority;
   m.waiting[priority].push_back(std::move(calls));
+  begin(m);
+}
+
+/// From now on the method is looked at in each tick.
+void client_state::begin(method_state& m) {
   if (std::exchange(m.busy, true)) return;
   busy_.push_back(m.name);
+}
+
+/// Calls that have stated no deadline get the method's, once it is known whether it has one.
+void client_state::settle_deadlines(method_state& m, time_point now) {
+  if (m.unstated.empty()) return;
+  // Without a gateway nobody can be asked: OFFERs are all that there is.
+  const bool only_workers = gateways_.empty() && !peers_.empty();
+  if (!m.declared_ms && !only_workers) return ask_for_routes(m, now);
+  for (auto& u : std::exchange(m.unstated, {})) {
+    if (m.declared_ms.value_or(0) > 0) {
+      const auto deadline =
+          std::min(u.since + std::chrono::milliseconds(*m.declared_ms), u.latest);
+      std::vector<std::pair<std::uint64_t, record>> open;
+      calls_.extract({u.calls.number, u.calls.last()},
+                     [&](std::uint64_t first, record&& r) { open.emplace_back(first, r); });
+      for (auto& [first, r] : open) {
+        r.deadline = deadline;
+        deadlines_.add(deadline, {first, first + r.count - 1});
+        calls_.insert(first, r);
+      }
+      u.calls.deadline = deadline;
+      if (deadline <= now) continue;  // the next tick ends them
+    }
+    enqueue(m, std::move(u.calls));
+  }
 }
 
 void client_state::dispatch(time_point now, client_outbox& out) {
   const std::vector<std::string> busy = std::exchange(busy_, {});
   for (const auto& name : busy) {
     method_state& m = methods_.find(name)->second;
+    settle_deadlines(m, now);
     m.busy = false;
     dispatch(m, now, out);
     fail_unoffered(m, now, out);
     std::erase_if(m.waiting, [](const auto& queue) { return queue.second.empty(); });
-    if (m.waiting.empty()) continue;
+    if (m.waiting.empty() && m.unstated.empty()) continue;
     m.busy = true;
     busy_.push_back(name);
   }
@@ -259,6 +290,10 @@ void client_state::fail_waiting(method_state& m, status code, const std::string&
       });
     queue.clear();
   }
+  for (const auto& u : std::exchange(m.unstated, {}))
+    calls_.extract({u.calls.number, u.calls.last()}, [&](std::uint64_t first, record&& r) {
+      fail(first, r, code, why, true, out);
+    });
 }
 
 // A second attempt, before the first has failed

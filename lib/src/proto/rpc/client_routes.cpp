@@ -46,10 +46,12 @@ void client_state::on_routes(const caller::answered& a, time_point now, client_o
   if (it == methods_.end()) return;
   method_state& m = it->second;
   m.asking = false;
+  m.declared_ms = m.declared_ms.value_or(0);  // what waits for it need not wait any longer
   if (a.reply.code != status::ok) return;
   const auto answer = read_routes(a.reply.results[0]);
   if (!answer) return out.warn(name_of(a.from) + " gave an answer about routes that is none");
   if (answer->idempotent) m.idempotent = *answer->idempotent;
+  if (answer->deadline_ms) m.declared_ms = *answer->deadline_ms;
   if (answer->workers.empty() && !answer->others) m.stale = true;  // nobody offers it yet
   m.partly = answer->others;
   m.introduced = answer->workers.size();

@@ -164,6 +164,7 @@ void client_state::on_offer(session_id from, offer o) {
       continue;
     }
     m.idempotent = offered->second.idempotent;
+    m.declared_ms = offered->second.deadline_ms;
     if (known == m.workers.end()) m.workers.push_back({from, 0});
   }
 }
@@ -176,12 +177,6 @@ std::string client_state::name_of(session_id who) const {
   std::string name = info.name.empty() ? std::string(to_string(info.role)) : info.name;
   if (!info.host.empty()) name += "@" + info.host;
   return name;
-}
-
-const method_info* client_state::known(std::string_view name) const {
-  for (const auto& [id, p] : peers_)
-    if (const auto it = p.methods.find(name); it != p.methods.end()) return &it->second;
-  return nullptr;
 }
 
 // Calls
@@ -198,6 +193,7 @@ client_state::method_state& client_state::method(std::string_view name, time_poi
       if (offered == p.methods.end()) continue;
       fresh.workers.push_back({id, 0});
       fresh.idempotent = offered->second.idempotent;
+      fresh.declared_ms = offered->second.deadline_ms;
     }
   }
   it->second.used = now;
@@ -239,6 +235,11 @@ void client_state::call(new_calls calls, time_point now, client_outbox& out) {
   if (const char* wrong = objection(calls))
     return fail(calls.first, r, status::invalid_argument, wrong, true, out);
   if (!fatal_.empty()) return fail(calls.first, r, status::unavailable, fatal_, true, out);
+  method_state& m = method(calls.method, now);
+  const bool waits = calls.unstated_since && !m.builtin && !m.declared_ms;
+  if (calls.unstated_since && m.declared_ms.value_or(0) > 0)
+    calls.deadline = r.deadline = std::min(
+        *calls.unstated_since + std::chrono::milliseconds(*m.declared_ms), calls.latest);
   const seq_range range{calls.first, calls.first + n - 1};
   calls_.insert(range.first, r);
   deadlines_.add(calls.deadline, range);
@@ -248,8 +249,9 @@ void client_state::call(new_calls calls, time_point now, client_outbox& out) {
   f.arguments = std::move(calls.arguments);
   f.deadline = calls.deadline;
   f.options = std::move(calls.options);
-  method_state& m = method(f.method, now);
-  enqueue(m, std::move(f));
+  if (!waits) return enqueue(m, std::move(f));
+  m.unstated.push_back({std::move(f), *calls.unstated_since, calls.latest});
+  begin(m);
 }
 
 void client_state::cancel(seq_range numbers, time_point now, client_outbox& out) {

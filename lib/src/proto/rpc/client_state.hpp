@@ -31,6 +31,10 @@ struct new_calls {
   std::string method;
   pack arguments;  ///< each a MessagePack array
   time_point deadline;
+  /// When they were made, if the caller has stated no deadline: then what the method declares
+  /// counts from here, but not beyond `latest`; and `deadline` if it declares none.
+  std::optional<time_point> unstated_since{};
+  time_point latest = time_point::max();
   std::shared_ptr<const call_options> options;  ///< null: the defaults
   std::uint32_t retries =
       0;                    ///< more attempts, where safe: idempotent, keyed, or never started
@@ -65,7 +69,8 @@ struct client_outbox : outbox {
 /// the least loaded gateway when no worker has room; a hash key chooses by consistent hashing
 /// among direct workers if those are all that there are, and is left to a gateway otherwise.
 /// Asks a gateway (`weir.route`) about each method that is called, and calls the workers that
-/// it is introduced to directly, while they are reachable and have room.
+/// it is introduced to directly, while they are reachable and have room. Calls without a
+/// deadline of their own wait for the first answer: the method may declare one.
 ///
 /// Pure: see links. Drive it like worker_state: tick() after each round of messages and calls;
 /// only there anything is sent.
@@ -104,8 +109,6 @@ class client_state {
   [[nodiscard]] const std::string& fatal() const { return fatal_; }
   /// Calls without an outcome.
   [[nodiscard]] std::uint64_t open() const { return calls_.size(); }
-  /// What is known of a method: from workers' offers only.
-  [[nodiscard]] const method_info* known(std::string_view method) const;
   /// How a peer is called, for messages to people: "worker-7@host".
   [[nodiscard]] std::string name_of(session_id who) const;
 
@@ -135,17 +138,25 @@ class client_state {
     std::uint64_t in_hand = 0;  // calls of this method, from here
   };
   using waiting_calls = std::map<std::uint8_t, std::deque<caller::flight>, std::greater<>>;
+  /// Calls whose deadline is not known yet.
+  struct unstated_calls {
+    caller::flight calls;
+    time_point since;
+    time_point latest;
+  };
   struct method_state {
     std::string name;
-    waiting_calls waiting;          // by priority
-    std::vector<offering> workers;  // that offer it, and can be called directly
-    bool builtin = false;           // `weir.*`: anybody answers
-    bool idempotent = false;        // somebody has said so
-    bool partly = false;            // some workers can be reached through a gateway only
-    std::size_t introduced = 0;     // and so many directly, as a gateway has said
-    bool measured = false;          // service_us means something
-    double service_us = 0;          // of one call, smoothed; 0: not known
-    bool busy = false;              // in busy_
+    waiting_calls waiting;  // by priority
+    std::vector<unstated_calls> unstated;
+    std::optional<std::uint32_t> declared_ms;  // deadline; 0: it has none
+    std::vector<offering> workers;             // that offer it, and can be called directly
+    bool builtin = false;                      // `weir.*`: anybody answers
+    bool idempotent = false;                   // somebody has said so
+    bool partly = false;         // some workers can be reached through a gateway only
+    std::size_t introduced = 0;  // and so many directly, as a gateway has said
+    bool measured = false;       // service_us means something
+    double service_us = 0;       // of one call, smoothed; 0: not known
+    bool busy = false;           // in busy_
     time_point used;
     std::optional<time_point> nobody_since;  // calls wait and nobody offers it
     std::optional<time_point> asked;         // a gateway, about routes
@@ -182,6 +193,8 @@ class client_state {
 
   // client_dispatch.cpp: who gets what
   void enqueue(method_state& m, caller::flight calls);
+  void begin(method_state& m);
+  void settle_deadlines(method_state& m, time_point now);
   void dispatch(time_point now, client_outbox& out);
   void dispatch(method_state& m, time_point now, client_outbox& out);
   [[nodiscard]] caller::flight place(method_state& m, caller::flight calls, session_id avoid,

@@ -93,6 +93,19 @@ void directory::drains(worker_record& who, bool draining, time_point now) {
     enlist(who);
 }
 
+void directory::called_directly(worker_record& who, const direct_calls& how_often) {
+  for (const auto& [name, calls] : how_often.entries) {
+    const auto offered =
+        std::find_if(who.methods.begin(), who.methods.end(),
+                     [&name = name](const auto& o) { return o.method->name == name; });
+    if (offered == who.methods.end()) continue;
+    std::uint64_t& known = who.direct_calls[name];
+    if (calls <= known) continue;
+    offered->method->stats.direct += calls - known;
+    known = calls;
+  }
+}
+
 void directory::left(session_id who, time_point now) {
   const auto it = workers_.find(who);
   if (it == workers_.end()) return;

@@ -26,11 +26,12 @@ struct worker_record {
     bool idempotent = false;
   };
   std::vector<offered> methods;
-  std::vector<std::string> direct;  ///< where clients can reach it
-  std::uint64_t window = 0;         ///< calls, as last announced
-  bool draining = false;            ///< takes no more
-  bool drain_pending = false;       ///< is to be told to take no more
-  time_point shunned_until;         ///< it has refused calls: others first
+  std::map<std::string, std::uint64_t> direct_calls;  ///< by method, as it has said
+  std::vector<std::string> direct;                    ///< where clients can reach it
+  std::uint64_t window = 0;                           ///< calls, as last announced
+  bool draining = false;                              ///< takes no more
+  bool drain_pending = false;                         ///< is to be told to take no more
+  time_point shunned_until;                           ///< it has refused calls: others first
   clock_offset clock;
 };
 
@@ -64,6 +65,8 @@ class directory {
   worker_record& joined(session_id who, const introduction& info);
   void offered(worker_record& who, const offer& what, time_point now);
   void drains(worker_record& who, bool draining, time_point now);
+  /// Of methods that it offers; others are not believed.
+  static void called_directly(worker_record& who, const direct_calls& how_often);
   void left(session_id who, time_point now);
 
   [[nodiscard]] worker_record* worker(session_id who);

@@ -80,7 +80,8 @@ std::string gateway_state::describe_services() const {
 std::string gateway_state::describe_stats(time_point now) const {
   std::vector<builtins::measured> all;
   for (const auto& [name, m] : directory_.methods())
-    if (m.stats.calls > 0) all.push_back({name, &m.stats, m.queue.size(), m.running});
+    if (m.stats.calls > 0 || m.stats.direct > 0)
+      all.push_back({name, &m.stats, m.queue.size(), m.running});
   std::sort(all.begin(), all.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
   return builtins::stats(links_.self(), now - started_, directory_.workers().size(),
@@ -92,8 +93,8 @@ std::string gateway_state::describe_routes(const std::string& method) const {
   const auto it = directory_.methods().find(method);
   if (it != directory_.methods().end())
     for (const worker_record* w : it->second.workers)
-      all.push_back(
-          {w->direct, w->info.name, workers_.load(w->id), w->id, it->second.info.idempotent});
+      all.push_back({w->direct, w->info.name, workers_.load(w->id), w->id,
+                     it->second.info.idempotent, it->second.info.deadline_ms});
   return builtins::routes(all);
 }
 

@@ -68,6 +68,9 @@ void gateway_state::on_message(peer_id peer, message m, time_point now, gateway_
     on_window(*from, *room, now);
   } else if (auto* what = std::get_if<offer>(&m)) {
     if (worker_record* known = directory_.worker(*from)) directory_.offered(*known, *what, now);
+  } else if (const auto* direct = std::get_if<direct_calls>(&m)) {
+    if (worker_record* known = directory_.worker(*from))
+      directory::called_directly(*known, *direct);
   } else if (std::holds_alternative<bye>(m)) {
     links_.drop(*from, now, out);
     if (const worker_record* gone = directory_.worker(*from)) {

@@ -18,6 +18,9 @@ struct method_stats {
   std::uint64_t rejected = 0;  ///< of those: refused at once
   std::uint64_t retried = 0;   ///< further attempts
   std::uint64_t cached = 0;    ///< answered from memory
+  /// Made by clients of workers themselves. A worker counts them among its calls; a gateway
+  /// has them from its workers, and beside those that went through it.
+  std::uint64_t direct = 0;
 
   /// Where an answered call's time went. `total` is the sum of the others, and what a caller
   /// at this node waits for.

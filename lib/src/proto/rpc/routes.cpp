@@ -47,6 +47,8 @@ void read_entry(msgpack_reader& in, route_answer& answer) {
       worker.session = read_session(in);
     } else if (key == "idem") {
       answer.idempotent = in.boolean();
+    } else if (key == "ttl") {
+      answer.deadline_ms = static_cast<std::uint32_t>(in.uint(UINT32_MAX));
     } else {
       in.skip(1);
     }

@@ -25,6 +25,7 @@ struct route_answer {
   std::vector<route_entry> workers;  ///< that can be called directly
   bool others = false;               ///< there are some that cannot
   std::optional<bool> idempotent;    ///< whether the method is declared so, if the gateway says
+  std::optional<std::uint32_t> deadline_ms;  ///< that it declares; 0: none
 };
 /// Nothing if it is no such answer. At most a thousand workers are read.
 [[nodiscard]] std::optional<route_answer> read_routes(std::string_view packed);

@@ -13,6 +13,8 @@ namespace {
 constexpr duration start_span = std::chrono::milliseconds(5);
 /// The queue is looked through for expired calls at most so often.
 constexpr duration expiry_interval = std::chrono::milliseconds(2);
+/// Gateways hear of direct calls at most so often.
+constexpr duration direct_interval = std::chrono::seconds(1);
 
 std::vector<std::uint32_t> at_a_time(const std::vector<method_info>& methods) {
   std::vector<std::uint32_t> limits;
@@ -106,7 +108,13 @@ void service_state::on_joined(const links::event& e, time_point now, service_out
   if (e.info.role != role::gateway && e.info.role != role::client) return;
   const auto [it, fresh] = callers_.try_emplace(e.who);
   it->second.info = e.info;
-  if (fresh && e.info.role == role::gateway) out.info(name_of(e.info) + " joined");
+  if (fresh && e.info.role == role::gateway) {
+    out.info(name_of(e.info) + " joined");
+    for (auto& m : methods_) {
+      untold_direct_ = untold_direct_ || m.stats.direct > 0;
+      m.told_direct = 0;  // the others may hear it again
+    }
+  }
   links_.send(e.who, offer_, now, out);
   callee_.joined(e.who);
   if (!fresh) return;
@@ -176,6 +184,10 @@ void service_state::on_calls(session_id from, call_batch&& batch, time_point now
     }
     counts_.received += n;
     methods_[method->second].stats.calls += n;
+    if (caller->second.info.role == role::client) {
+      methods_[method->second].stats.direct += n;
+      untold_direct_ = true;
+    }
     if (draining()) {
       counts_.failed += n;
       methods_[method->second].stats.rejected += n;
@@ -359,11 +371,29 @@ void service_state::tick(time_point now, service_outbox& out) {
   expire(now);
   start(now, out);
   share_windows(now);
+  if (untold_direct_ && now >= tell_direct_) tell_direct_calls(now, out);
   callee_.flush(now, links_, out);
 }
 
+/// To all gateways. What is lost on the way is part of the next figure.
+void service_state::tell_direct_calls(time_point now, service_outbox& out) {
+  const bool any = std::any_of(callers_.begin(), callers_.end(), [](const auto& c) {
+    return c.second.info.role == role::gateway;
+  });
+  untold_direct_ = false;
+  tell_direct_ = now + direct_interval;
+  if (!any) return;  // whoever joins is told
+  direct_calls news;
+  for (auto& m : methods_)
+    if (m.stats.direct > std::exchange(m.told_direct, m.stats.direct))
+      news.entries.push_back({m.info.name, m.stats.direct});
+  for (const auto& [id, c] : callers_)
+    if (c.info.role == role::gateway) links_.send(id, news, now, out);
+}
+
 time_point service_state::next_deadline() const {
-  const time_point links = links_.next_deadline();
+  time_point links = links_.next_deadline();
+  if (untold_direct_) links = std::min(links, tell_direct_);
   if (queue_.empty()) return links;
   return std::min(links, std::max(queue_.next_expiry(), expired_ + expiry_interval));
 }

@@ -132,6 +132,7 @@ class service_state {
   struct method_state {
     method_info info;
     method_stats stats;
+    std::uint64_t told_direct = 0;  // of stats.direct, what gateways have been told
   };
 
   void on_events(std::vector<links::event>& events, time_point now, service_outbox& out);
@@ -149,6 +150,7 @@ class service_state {
   void refuse(session_id to, std::uint64_t first, std::uint64_t count, status code,
               const std::string& why);
   void answer_expired(const call_queue::taken& late);
+  void tell_direct_calls(time_point now, service_outbox& out);
   void answer_builtin(callee::taken&& calls, time_point now, service_outbox& out);
   void account(const running_run& run, reply_run& outcomes, time_point now);
   void measure(std::uint64_t calls, double seconds, time_point now);
@@ -179,7 +181,9 @@ class service_state {
   std::uint64_t shared_at_ = 0;  // of measurements_, when windows were last decided
   time_point shared_;
   bool share_now_ = false;
-  time_point expired_;  // when the queue was last looked through
+  time_point expired_;          // when the queue was last looked through
+  bool untold_direct_ = false;  // gateways are to be told of direct calls, not before
+  time_point tell_direct_;
   time_point began_;
   counts counts_;
   std::string fatal_;
