@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Tests of scripts/bench that need none of weir's programs."""
 
+import os
+import select
+import signal
 import sys
 import unittest
 from pathlib import Path
@@ -81,6 +84,33 @@ class Programs(unittest.TestCase):
                 hangs = run.start("hangs", ["/bin/sleep", "1000"])
                 run.wait()
         self.assertFalse(hangs.running())
+
+    def test_a_program_that_ended_unnoticed_is_no_trouble_in_the_end(self):
+        with Run(60) as run:
+            ended = run.start("ended", ["/bin/sh", "-c", "exit 7"])
+            select.select([ended.pidfd], [], [])
+        self.assertEqual(ended.status, 7)
+
+    def test_a_signal_in_the_middle_of_a_run_leaves_no_program_behind(self):
+        def told(number, _):
+            raise SystemExit(128 + number)
+
+        before = signal.signal(signal.SIGTERM, told)
+        try:
+            with self.assertRaises(SystemExit), Run(60) as run:
+                stays = run.start("stays", ["/bin/sleep", "1000"])
+                run.start("ends-us", ["/bin/sh", "-c", f"kill -TERM {os.getpid()}; sleep 1000"])
+                run.wait_for(lambda: False, "the signal")
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        self.assertFalse(stays.running())
+
+    def test_a_program_can_be_told_to_end(self):
+        with Run(60) as run:
+            told = run.start("told", ["/bin/sleep", "1000"])
+            told.send(signal.SIGTERM)
+            with self.assertRaisesRegex(Failed, "told: exit status -15"):
+                run.wait()
 
     def test_a_missing_program_is_named(self):
         with self.assertRaisesRegex(Missing, "weir_nothing"):

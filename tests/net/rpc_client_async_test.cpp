@@ -190,6 +190,22 @@ TEST_SUITE("client, not waiting") {
     CHECK(s.c->stats().in_flight == 0);
   }
 
+  TEST_CASE("calls are sent without anybody who waits, though lately somebody always did") {
+    scene s;
+    for (int i = 0; i < 20; ++i) {
+      auto first = s.c->start<int>("add", i, 1);
+      auto second = s.c->start<int>("add", i, 2);
+      REQUIRE(second.get() == i + 2);
+      REQUIRE(first.get() == i + 1);
+    }
+    auto first = s.c->start("wait");
+    auto second = s.c->start("wait");
+    CHECK(eventually([&] { return s.waiting == 2; }));
+    first.cancel();
+    second.cancel();
+    CHECK(second.get_outcome().code() == status::cancelled);
+  }
+
   TEST_CASE("reports of a handler's progress arrive") {
     scene s;
     weir::testing::semaphore reported(0);

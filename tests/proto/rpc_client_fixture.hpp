@@ -148,11 +148,12 @@ struct calling_client {
   }
 
   void replies(std::uint32_t from, const call_run& calls_answered, std::uint32_t count = 1,
-               std::uint32_t service_us = 1) {
+               std::uint32_t service_us = 1, std::uint32_t queued_us = 0) {
     reply_run run;
     run.first = calls_answered.first;
     run.results = tasks(count);
     run.service_us = service_us;
+    run.queued_us = queued_us;
     run.received_us = 1;
     hears(from, reply_batch{{run}});
   }

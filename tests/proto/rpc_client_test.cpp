@@ -367,6 +367,30 @@ TEST_CASE("several workers share a batch") {
   CHECK(c.calls_sent(2) == 50);
 }
 
+TEST_CASE("calls one at a time stay with one worker, unless they have to wait there") {
+  calling_client c;
+  c.worker_joins(1, {"work"});
+  c.worker_joins(2, {"work"});
+  c.tick();
+  std::uint64_t number = 0;
+  const auto next = [&](std::uint32_t queued_us) {
+    c.calls(++number);
+    c.tick();
+    std::uint32_t to = 0;
+    for (const auto& o : c.out.sends)
+      if (std::holds_alternative<call_batch>(o.what)) to = static_cast<std::uint32_t>(o.to);
+    c.replies(to, c.call_to(to), 1, 1, queued_us);
+    c.tick();
+    REQUIRE(c.ended() == seq_ranges{{number, number}});
+    return to;
+  };
+  const auto one = next(0);
+  for (int i = 0; i < 10; ++i) REQUIRE(next(100) == one);
+  REQUIRE(next(101) == one);
+  CHECK(next(0) != one);
+  CHECK(next(0) != one);
+}
+
 TEST_CASE("slow calls wait in the client and not at one of the workers") {
   calling_client c;
   c.worker_joins(1, {"work"});

@@ -71,6 +71,28 @@ TEST_CASE("a batch is divided among the workers by the room that they have") {
   CHECK(g.given_count(other_worker) == 30);
 }
 
+TEST_CASE("calls one at a time stay with one worker, unless they have to wait there") {
+  simple g;
+  g.worker_joins(other_worker, {gateway::method("add")});
+  const auto next = [&g](std::uint32_t queued_us) {
+    g.calls(client, "add");
+    const std::uint32_t to = g.given_any(worker) ? worker : other_worker;
+    g.replies(to, g.given(to)[0].first, 1, "r", queued_us);
+    (void)g.answered(client);
+    return to;
+  };
+  const auto one = next(0);
+  for (int i = 0; i < 10; ++i) REQUIRE(next(100) == one);
+  REQUIRE(next(101) == one);
+  CHECK(next(0) != one);
+  CHECK(next(0) != one);
+  // Nor while it has one in hand.
+  g.calls(client, "add");
+  g.calls(client, "add");
+  CHECK(g.given_count(worker) == 1);
+  CHECK(g.given_count(other_worker) == 1);
+}
+
 TEST_CASE("no worker gets more than its window; the rest waits for replies") {
   simple g({}, false, 4);
   g.calls(client, "add", 10);

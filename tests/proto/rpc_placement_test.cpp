@@ -29,11 +29,11 @@ TEST_CASE("a call goes to the worker with the least in hand, relative to its win
   CHECK(by_worker(share_out(workers, 1, 1, 0)) == counts{{1, 1}});
 }
 
-TEST_CASE("idle workers take turns") {
+TEST_CASE("among idle workers the caller says who is first") {
   const std::vector<candidate> workers{worker(1, 0, 10), worker(2, 0, 10), worker(3, 0, 10)};
-  CHECK(by_worker(share_out(workers, 1, 1, 0)) == counts{{1, 1}});
-  CHECK(by_worker(share_out(workers, 1, 1, 1)) == counts{{2, 1}});
-  CHECK(by_worker(share_out(workers, 1, 1, 2)) == counts{{0, 1}});
+  CHECK(by_worker(share_out(workers, 1, 1, 0)) == counts{{0, 1}});
+  CHECK(by_worker(share_out(workers, 1, 1, 1)) == counts{{1, 1}});
+  CHECK(by_worker(share_out(workers, 1, 1, 3)) == counts{{0, 1}});
 }
 
 TEST_CASE("a batch is divided so that all workers are equally loaded afterwards") {
@@ -50,8 +50,8 @@ TEST_CASE("a busy worker gets nothing of a batch that idle ones can do") {
 
 TEST_CASE("calls that are done quickly are not divided into small pieces") {
   const std::vector<candidate> workers{worker(1, 0, 100), worker(2, 0, 100)};
-  CHECK(by_worker(share_out(workers, 20, 16, 1)) == counts{{0, 20}});
-  CHECK(by_worker(share_out(workers, 32, 16, 1)) == counts{{0, 16}, {1, 16}});
+  CHECK(by_worker(share_out(workers, 20, 16, 0)) == counts{{0, 20}});
+  CHECK(by_worker(share_out(workers, 32, 16, 0)) == counts{{0, 16}, {1, 16}});
 }
 
 TEST_CASE("no worker gets more than it has room for, and only what nobody has is left over") {
@@ -63,7 +63,7 @@ TEST_CASE("no worker gets more than it has room for, and only what nobody has is
 
 TEST_CASE("small pieces overflow to further workers when the first is full") {
   const std::vector<candidate> workers{worker(1, 8, 10), worker(2, 9, 10)};
-  CHECK(by_worker(share_out(workers, 3, 100, 1)) == counts{{0, 2}, {1, 1}});
+  CHECK(by_worker(share_out(workers, 3, 100, 0)) == counts{{0, 2}, {1, 1}});
 }
 
 TEST_CASE("the same key goes to the same worker, in whatever order workers are known") {

@@ -21,12 +21,13 @@ raw_client::impl::request raw_client::impl::request_for(std::string_view method,
 }
 
 void raw_client::impl::see_to_it(bool leader_slept) {
-  if (in_flight.load(std::memory_order_relaxed) < few_calls && send_directly(leader_slept))
-    return;
-  if (leader_slept)
-    net.wake();
-  else if (leading == leader::nobody && !on_loop_thread())
-    want_loop();
+  const auto flying = in_flight.load(std::memory_order_relaxed);
+  if ((leader_slept ? flying < few_calls : flying == 0) && send_directly(leader_slept)) return;
+  if (leader_slept) return net.wake();
+  if (leading != leader::nobody || on_loop_thread()) return;
+  if (left_at.load(std::memory_order_relaxed) == proto::time_point{})
+    left_at.store(proto::clock::now(), std::memory_order_relaxed);
+  if (!waits_follow.load(std::memory_order_relaxed)) want_loop();
 }
 
 bool raw_client::impl::send_directly(bool leader_slept) {

@@ -30,8 +30,11 @@ namespace weir {
 /// One thread at a time leads: it does rounds of the loop, and hands out what comes. A thread
 /// that waits for a call leads until that call is over, so that no other thread has to be woken
 /// for its reply; the loop thread leads while nobody else does and something is wanted, or has
-/// not been looked for in a while. Whoever makes a call sends it himself while the leader
-/// sleeps and little is under way; else the leader takes it along in its next round.
+/// not been looked for in a while. Whoever makes a call sends it himself if nothing else is
+/// under way, or little is and the leader sleeps; else the leader takes it along in its next
+/// round. Of calls that are made in a row without a leader the first is sent at once, and the
+/// others together: by whoever made them if he then waits, which is expected if he did so the
+/// last time, by the loop thread if not.
 ///
 /// Threads    Locks nest in this order: loop, baton, input. Receivers are called by the leader
 ///            without any lock; user code by the loop thread, which does not lead meanwhile.
@@ -160,7 +163,10 @@ struct raw_client::impl {
   std::atomic<std::uint64_t> attended{0};     // calls up to here are to be noticed at once
   std::atomic<std::uint64_t> quiet_up_to{0};  // and up to here all have ended
   std::atomic<bool> step_aside{false};        // the loop thread should let a caller lead
-  std::atomic<bool> stopping{false};          // written under the baton, like the next two
+  // Calls were left for the next leader at this time, the first of them; time_point{}: none.
+  std::atomic<proto::time_point> left_at{};
+  std::atomic<bool> waits_follow{false};  // lately whoever left some waited for them at once
+  std::atomic<bool> stopping{false};      // written under the baton, like the next two
   std::atomic<bool> has_work{false};
   std::atomic<leader> leading{leader::nobody};
   std::atomic<std::thread::id> loop_id{};

@@ -16,6 +16,10 @@ using namespace std::chrono_literals;
 /// How long nobody leads before the loop thread looks after it. Long enough that a thread which
 /// makes one call after the other is left alone.
 constexpr auto unattended = 10ms;
+/// Who left calls behind and waits so soon needs no loop thread to send them. If he does not
+/// wait this time, it finds them the next time that it looks.
+constexpr auto at_once = 200us;
+constexpr auto look_after = 1ms;
 /// What the loop thread takes to step aside.
 constexpr auto aside_takes = 100us;
 
@@ -45,6 +49,8 @@ void completion::complete() noexcept {
 
 bool raw_client::impl::wait(completion& what, proto::time_point until) {
   if (what.done()) return true;
+  if (const auto left = left_at.load(std::memory_order_relaxed); left != proto::time_point{})
+    waits_follow = proto::clock::now() - left <= at_once;
   std::unique_lock lock(baton);
   ++visitors;
   bool asked = false;  // to lead
@@ -56,6 +62,7 @@ bool raw_client::impl::wait(completion& what, proto::time_point until) {
       continue;
     }
     leading = leader::caller;
+    loop_wanted = false;
     ++turns;
     lock.unlock();
     lead_for(what, until);
@@ -71,8 +78,7 @@ bool raw_client::impl::wait(completion& what, proto::time_point until) {
 
 bool raw_client::impl::wait_in_line(std::unique_lock<std::mutex>& baton_held, completion& what,
                                     proto::time_point until) {
-  if (leading == leader::loop && in_flight.load(std::memory_order_relaxed) <= few_calls &&
-      !crowded() && !stopping && !step_aside.exchange(true)) {
+  if (leading == leader::loop && !crowded() && !stopping && !step_aside.exchange(true)) {
     baton_held.unlock();
     net.wake();
     const auto patience = std::min(until, proto::clock::now() + aside_takes);
@@ -115,7 +121,9 @@ void raw_client::impl::pass_on() {
 bool raw_client::impl::wanted() const {
   if (attended > quiet_up_to) return true;
   const std::lock_guard lock(input_mutex);
-  return !intake.empty();
+  if (intake.empty()) return false;
+  const auto left = left_at.load(std::memory_order_relaxed);
+  return left == proto::time_point{} || !waits_follow || proto::clock::now() - left > at_once;
 }
 
 void raw_client::impl::want_loop() noexcept {
@@ -179,10 +187,12 @@ void raw_client::impl::run_loop() {
   std::unique_lock lock(baton);
   loop_wanted = true;  // to connect
   auto seen = turns;
+  auto seen_at = proto::clock::now();
   while (!stopping) {
     if (has_work) {
       run_work(lock);
     } else if (leading == leader::nobody && !broken && (loop_wanted || wanted())) {
+      if (!loop_wanted) waits_follow = false;
       loop_wanted = false;
       leading = leader::loop;
       lock.unlock();
@@ -192,13 +202,17 @@ void raw_client::impl::run_loop() {
       // What was being looked after still is, unless somebody else does.
       loop_wanted = !step_aside.exchange(false);
       if (!waiters.empty()) pass_on();
-      seen = turns;
     } else {
-      const bool told = loop_wakes.wait_for(lock, unattended, [&] {
+      const auto look = waits_follow.load(std::memory_order_relaxed) ? look_after : unattended;
+      const bool told = loop_wakes.wait_for(lock, look, [&] {
         return stopping || has_work || (leading == leader::nobody && loop_wanted && !broken);
       });
-      if (!told && leading == leader::nobody && turns == seen) loop_wanted = true;
-      seen = turns;
+      if (told) continue;
+      const auto now = proto::clock::now();
+      if (std::exchange(seen, turns) != turns)
+        seen_at = now;
+      else if (leading == leader::nobody && now - seen_at >= unattended)
+        loop_wanted = true;
     }
   }
   // Those who lead see that this ends; nobody begins to.

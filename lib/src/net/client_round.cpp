@@ -76,6 +76,7 @@ void raw_client::impl::take_calls(proto::time_point now) {
     const std::lock_guard lock(input_mutex);
     if (intake.empty()) return;
     intake.take(arrived);
+    left_at.store({}, std::memory_order_relaxed);
   }
   for (const auto& e : arrived.entries) open.append(e);
   for (auto& run : arrived.runs) hand_over(run, now);

@@ -1,9 +1,9 @@
 """How each figure is taken. Every function returns a dict of figures, or raises Failed or Missing."""
 
+import os
 import shutil
 import signal
 import statistics
-import subprocess
 import time
 
 from .fairness import longest_idle, read_log
@@ -222,10 +222,11 @@ def idle_workers(bench, count, seconds):
     """Share of a core that a ventilator without tasks spends on idle workers."""
     program = bench.tools.path("weir_fanout")
     node = bench.tools.path("weir-ventilator")
-    with bench.run() as run:
+    # An open pipe: no task comes, and no end either.
+    reads, writes = os.pipe()
+    with open(reads, "rb") as silent, open(writes, "wb"), bench.run() as run:
         tasks = endpoint()
-        # An open pipe: no task comes, and no end either.
-        ventilator = run.start("ventilator", [node, "--bind", tasks], stdin=subprocess.PIPE)
+        ventilator = run.start("ventilator", [node, "--bind", tasks], stdin=silent)
         workers = run.start(
             "workers", [program, "idle-workers", "--count", count, "--from", tasks]
         )

@@ -1,12 +1,12 @@
 """Starts the programs of one measurement and makes sure that none outlives it."""
 
+import contextlib
 import json
 import os
 import random
 import select
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -42,6 +42,16 @@ class Tools:
             return False
 
 
+@contextlib.contextmanager
+def signals_wait():
+    """No signal's handler, which may raise, comes between what has to happen together."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Program:
     """One child process. Its output goes to files, so that no pipe can fill up and stall it."""
 
@@ -52,9 +62,17 @@ class Program:
         self.peak_kib = 0
         self._out = Path(stdout) if stdout else folder / f"{name}.out"
         self._err = folder / f"{name}.err"
-        with open(self._out, "wb") as out, open(self._err, "wb") as err:
-            self._child = subprocess.Popen(argv, stdin=stdin, stdout=out, stderr=err)
-        self.pid = self._child.pid
+        write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        # Not subprocess.Popen: it would wait for the child as well, now and then.
+        self.pid = os.posix_spawn(
+            argv[0], argv, os.environ, setsigmask=[],
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, stdin.fileno(), 0) if stdin
+                else (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, self._out, write, 0o644),
+                (os.POSIX_SPAWN_OPEN, 2, self._err, write, 0o644),
+            ],
+        )
         self.pidfd = os.pidfd_open(self.pid)
 
     def running(self):
@@ -67,21 +85,21 @@ class Program:
         return self.running()
 
     def reap(self):
-        """Takes the exit status of a child that has ended, and what it cost."""
-        _, status, used = os.wait4(self.pid, 0)
-        self.status = os.waitstatus_to_exitcode(status)
-        self._child.returncode = self.status  # or subprocess would wait for it once more
+        """Takes the exit status of a child that ends, and what it cost."""
+        with signals_wait():
+            _, status, used = os.wait4(self.pid, 0)
+            self.status = os.waitstatus_to_exitcode(status)
         self.cpu_seconds = used.ru_utime + used.ru_stime
         os.close(self.pidfd)
 
     def end(self):
-        """Kills it, stopped or not. By its own pid, which is not reused before reap()."""
+        """Kills it, stopped or not, unless it has ended by itself."""
         if self.running():
-            self._child.send_signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             self.reap()
 
     def send(self, which):
-        os.kill(self.pid, which)
+        signal.pidfd_send_signal(self.pidfd, which)
 
     def sample_memory(self):
         """ru_maxrss would also count the Python process that forked it; VmHWM does not."""
@@ -132,10 +150,11 @@ class Run:
             program.end()
         self._folder.cleanup()
 
-    def start(self, name, argv, stdin=subprocess.DEVNULL, stdout=None):
+    def start(self, name, argv, stdin=None, stdout=None):
         argv = [str(word) for word in argv]
-        program = Program(name, argv, self.folder, stdin, stdout)
-        self._programs.append(program)
+        with signals_wait():
+            program = Program(name, argv, self.folder, stdin, stdout)
+            self._programs.append(program)
         return program
 
     def check_time(self, waiting_for):

@@ -11,14 +11,15 @@ SIZES = {"64 B": 64, "1 KiB": 1024}
 
 def measurements(quick):
     n = 20 if quick else 1
-    one, many = 20_000 // n, 1_000_000 // n
+    # Each figure is taken for half a second to two, which is long beside what it takes to get going.
+    one, some, many = 10_000 // n, 300_000 // n, 800_000 // n
     taken = []
 
     def measure(name, take, *args, once=False, **options):
         taken.append(Measurement(name, partial(take, *args, **options), once=once))
 
     for text, size in SIZES.items():
-        several = many if size == 64 else many // 2
+        part = 1 if size == 64 else 2
         # Of what is compared, raw and weir take turns, so that a noisy minute hurts both.
         measure(f"raw direct, {text}", m.raw, mode="direct", calls=one, size=size)
         measure(f"weir direct, {text}", m.weir, route="direct", calls=one, size=size)
@@ -26,18 +27,18 @@ def measurements(quick):
         measure(f"raw proxy, {text}", m.raw, mode="proxy", calls=one, size=size)
         measure(f"weir gateway, {text}", m.weir, route="gateway", calls=one, size=size)
         measure(f"weir introduced, {text}", m.weir, route="introduced", calls=one, size=size)
-        for flying in (100, 1000):
-            measure(f"raw proxy x{flying}, {text}", m.raw, mode="proxy", calls=several,
+        for flying, calls in ((100, some // part), (1000, many // part)):
+            measure(f"raw proxy x{flying}, {text}", m.raw, mode="proxy", calls=calls,
                     size=size, in_flight=flying)
-            measure(f"weir gateway x{flying}, {text}", m.weir, route="gateway", calls=several,
+            measure(f"weir gateway x{flying}, {text}", m.weir, route="gateway", calls=calls,
                     size=size, in_flight=flying)
-        measure(f"raw direct x1000, {text}", m.raw, mode="direct", calls=several, size=size,
-                in_flight=1000)
-        measure(f"weir direct x1000, {text}", m.weir, route="direct", calls=several, size=size,
-                in_flight=1000)
-        measure(f"gRPC x1000, {text}", m.grpc, calls=several // 10, size=size, in_flight=1000)
-        measure(f"weir batch, {text}", m.weir, route="direct", calls=2 * several, size=size,
-                in_flight=1024, batch=64)
+        measure(f"raw direct x1000, {text}", m.raw, mode="direct", calls=many // part,
+                size=size, in_flight=1000)
+        measure(f"weir direct x1000, {text}", m.weir, route="direct", calls=2 * many // part,
+                size=size, in_flight=1000)
+        measure(f"gRPC x1000, {text}", m.grpc, calls=many // 20, size=size, in_flight=1000)
+        measure(f"weir batch, {text}", m.weir, route="direct", calls=4 * many // part,
+                size=size, in_flight=1024, batch=64)
     # 16 slots: a call of 20 ms must not be alone with the others on few threads.
     measure("all fast", m.weir, route="gateway", calls=one, in_flight=4, slots=16)
     measure("1 % slow", m.weir, route="gateway", calls=one, in_flight=4, slots=16, slow=10)

@@ -137,10 +137,11 @@ caller::flight client_state::place(method_state& m, caller::flight calls, sessio
     if (workers.empty()) return;
     const std::vector<share> shares =
         keyed ? share_by_key(workers, calls.size(), calls.options->hash_key)
-              : share_out(workers, calls.size(), piece(m), ++turn_);
+              : share_out(workers, calls.size(), piece(m), m.first);
     for (const auto& s : shares) {
       if (calls.size() == 0) return;
       hand_front(workers[s.to].id, s.calls);
+      m.first = s.to;
     }
   };
   const auto to_gateways = [&](session_id not_to) {

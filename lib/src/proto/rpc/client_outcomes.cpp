@@ -45,6 +45,7 @@ bool client_state::repeatable(const record& r, const method_state& m,
 void client_state::measure(method_state& m, const caller::answered& a) {
   for (auto& w : m.workers)
     if (w.who == a.from) w.in_hand -= std::min(w.in_hand, a.calls.size());
+  if (better_elsewhere(a.reply)) ++m.first;
   // Without it, 0 may as well mean that it was not measured.
   if (a.reply.code != status::ok || a.reply.received_us == 0) return;
   const double us = std::max(0.5, static_cast<double>(a.reply.service_us));

@@ -188,6 +188,7 @@ client_state::method_state& client_state::method(std::string_view name, time_poi
     method_state& fresh = it->second;
     fresh.name = name;
     fresh.builtin = name.starts_with(builtin_prefix);
+    fresh.first = turn_;  // not the same one for all clients
     for (const auto& [id, p] : peers_) {
       const auto offered = p.methods.find(name);
       if (offered == p.methods.end()) continue;

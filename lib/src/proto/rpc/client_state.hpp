@@ -150,6 +150,7 @@ class client_state {
     std::vector<unstated_calls> unstated;
     std::optional<std::uint32_t> declared_ms;  // deadline; 0: it has none
     std::vector<offering> workers;             // that offer it, and can be called directly
+    std::size_t first = 0;                     // whose turn it is, among equals
     bool builtin = false;                      // `weir.*`: anybody answers
     bool idempotent = false;                   // somebody has said so
     bool partly = false;         // some workers can be reached through a gateway only

@@ -49,7 +49,7 @@ struct method_record {
   method_stats stats;
   std::uint64_t running = 0;  ///< sent to workers and not answered
   time_point without_since;   ///< since when `workers` is empty
-  std::size_t turn = 0;       ///< whose turn it was, among equals
+  std::size_t first = 0;      ///< whose turn it is, among equals
   bool waiting = false;       ///< the gateway has it in its list of those with a queue
   /// All that offer it say so, or the last that did.
   [[nodiscard]] bool idempotent() const {

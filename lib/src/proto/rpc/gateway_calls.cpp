@@ -212,7 +212,7 @@ std::uint64_t gateway_state::give(const calls& c, time_point now) {
   const bool keyed = c.what.options && !c.what.options->hash_key.empty();
   const std::vector<share> shares = keyed
                                         ? share_by_key(able, c.size(), c.what.options->hash_key)
-                                        : share_out(able, c.size(), piece_of(m), m.turn);
+                                        : share_out(able, c.size(), piece_of(m), m.first);
   std::uint64_t sent = 0;
   for (const share& s : shares) {
     worker_record& w = *m.workers[s.to];
@@ -221,7 +221,7 @@ std::uint64_t gateway_state::give(const calls& c, time_point now) {
     const std::uint64_t n = workers_.fits(w.id, piece.what.arguments);
     if (n > 0) send(w, n == piece.size() ? piece : piece.slice(0, n));
     sent += n;
-    m.turn = s.to;
+    m.first = s.to;
   }
   return sent;
 }

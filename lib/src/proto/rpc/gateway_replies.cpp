@@ -58,6 +58,7 @@ void gateway_state::on_answers(caller::answered& a, time_point now) {
   if (!never_started(a.reply, 0)) {
     m.stats.answered.add(n, now);
     measure(a, m, now);
+    if (better_elsewhere(a.reply)) ++m.first;
   } else if (worker_record* w = directory_.worker(a.from)) {
     w->shunned_until = now + shunned;
   }

@@ -23,11 +23,11 @@ std::uint64_t hash_of(std::string_view key) {
   return h;
 }
 
-std::vector<std::size_t> with_room(std::span<const candidate> workers, std::size_t turn) {
+std::vector<std::size_t> with_room(std::span<const candidate> workers, std::size_t first) {
   std::vector<std::size_t> able;
   able.reserve(workers.size());
   for (std::size_t i = 0; i < workers.size(); ++i) {
-    const std::size_t at = (turn + 1 + i) % workers.size();
+    const std::size_t at = (first + i) % workers.size();
     if (workers[at].room > 0) able.push_back(at);
   }
   return able;
@@ -35,9 +35,9 @@ std::vector<std::size_t> with_room(std::span<const candidate> workers, std::size
 }  // namespace
 
 std::vector<share> share_out(std::span<const candidate> workers, std::uint64_t calls,
-                             std::uint64_t piece, std::size_t turn) {
+                             std::uint64_t piece, std::size_t first) {
   std::vector<share> shares;
-  std::vector<std::size_t> able = with_room(workers, turn);
+  std::vector<std::size_t> able = with_room(workers, first);
   const auto less_loaded = [&](std::size_t a, std::size_t b) {
     return workers[a].load() < workers[b].load();
   };

@@ -31,10 +31,18 @@ struct share {
 /// Divides calls among those with the most room, so that all end up with the same load (in hand
 /// relative to the window) as far as possible, in pieces of at least `piece`: what is quickly
 /// done is not worth dividing. Gives out less than `calls` only if there is no more room. Among
-/// equals the one after `turn` is first.
+/// equals the one with the index `first`, or the next after it, is first.
 [[nodiscard]] std::vector<share> share_out(std::span<const candidate> workers,
                                            std::uint64_t calls, std::uint64_t piece,
-                                           std::size_t turn);
+                                           std::size_t first);
+
+/// Of workers that seem equal the one that had the last call is best: its threads and caches
+/// are warm, and those of the others can rest. Unless its calls have to wait there, for others
+/// may call it as well: more than it takes to wake a slot, this has been said to be.
+[[nodiscard]] inline bool better_elsewhere(const reply_run& last) {
+  constexpr std::uint32_t waking_us = 100;
+  return last.queued_us > waking_us;
+}
 
 /// The workers in the order in which a hash key prefers them: the same for everybody who knows
 /// the same sessions, and one that comes or goes moves only its own keys (rendezvous hashing,
