@@ -50,11 +50,13 @@ struct scene {
       seen.insert(i);
     }
     c.emplace(std::move(options));
-    // All of them are there once each has been called.
+    // All of them are there once each has been called. Keys spread the calls; without any, one
+    // call after the other would stay with one worker.
     std::set<int> found;
-    REQUIRE(eventually([&] {
+    REQUIRE(eventually([&, n = 0]() mutable {
       try {
-        found.insert(c->with({.deadline = 1s}).call<int>("who"));
+        const auto key = std::to_string(++n);
+        found.insert(c->with({.deadline = 1s, .hash_key = key}).call<int>("who"));
       } catch (const rpc_error&) {
         found.clear();  // it is not offered yet
       }
