@@ -48,10 +48,11 @@ int print_outcome(const answer& outcome, result_format how, nodes::node_context&
   const auto code = status_from(static_cast<std::uint64_t>(outcome.number("code")));
   rpc_error::more more;
   more.type = outcome.text("type");
-  context.say.error(
-      outcome.text("id") + " is " + state + ": " +
-      failure_text(code.value_or(status::unknown), outcome.text("msg"), more) + ", after " +
-      std::to_string(static_cast<std::uint64_t>(outcome.number("attempts"))) + " attempts");
+  const auto attempts = static_cast<std::uint64_t>(outcome.number("attempts"));
+  context.say.error(outcome.text("id") + " is " + state + ": " +
+                    failure_text(code.value_or(status::unknown), outcome.text("msg"), more) +
+                    ", after " + std::to_string(attempts) +
+                    (attempts == 1 ? " attempt" : " attempts"));
   return exit_status(code.value_or(status::unknown));
 }
 

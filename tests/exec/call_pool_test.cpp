@@ -45,7 +45,7 @@ class loop {
   /// Calls the method once with each of these, numbered on from the caller's last ones.
   std::uint64_t give(const std::vector<std::string>& arguments, std::uint32_t method = 0,
                      weir::proto::duration time = 1h, std::uint32_t stream_window = 0,
-                     session_id from = alice) {
+                     session_id from = alice, std::uint32_t stream_bytes = 0) {
     weir::proto::pack_builder builder;
     for (const auto& a : arguments) builder.add(a);
     weir::proto::start_calls start;
@@ -58,6 +58,7 @@ class loop {
     if (stream_window > 0) {
       auto options = std::make_shared<weir::proto::call_options>();
       options->stream_window = stream_window;
+      options->stream_bytes = stream_bytes;
       start.calls.options = std::move(options);
     }
     next_[from] += arguments.size();
@@ -398,6 +399,18 @@ TEST_SUITE("call_pool") {
     for (std::uint64_t i = 1; i <= 20; ++i) l.pool.grant({alice, i}, 1000);
     CHECK(l.answered(21));
     for (std::uint64_t i = 1; i <= 20; ++i) CHECK(l.elements.at({alice, i}).size() == 100);
+  }
+
+  TEST_CASE("a stream waits while it has made as many bytes as it may") {
+    loop l(1, {counting()});
+    l.give({"100"}, 0, 1h, 50, alice, 4);
+    CHECK(l.wait_for([&] { return l.elements[{alice, 1}].size() == 4; }));
+    l.pool.grant({alice, 1}, 60, 4);  // elements alone do not help
+    l.pool.grant({alice, 1}, 60, 7);
+    CHECK(l.wait_for([&] { return l.elements[{alice, 1}].size() == 7; }));
+    l.pool.grant({alice, 1}, 1000, 1000);
+    CHECK(l.answered(1));
+    CHECK(l.elements.at({alice, 1}).size() == 100);
   }
 
   TEST_CASE("a stream that is cancelled or expires while it waits for credit ends") {

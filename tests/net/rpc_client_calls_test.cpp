@@ -286,6 +286,38 @@ TEST_SUITE("client") {
     CHECK(most <= 20 + 2 * 8);  // it never ran further ahead than it was allowed to
   }
 
+  TEST_CASE("what waits of a stream is bounded in bytes too, and all of it comes") {
+    for (const auto way : {scene::way::direct, scene::way::gateway}) {
+      std::atomic<int> made{0};
+      scene s(
+          [&](weir::worker& w) {
+            w.expose("blocks", [&](int n, int size) -> generator<std::string> {
+              for (int i = 0; i < n; ++i) {
+                ++made;
+                co_yield std::string(static_cast<std::size_t>(size), 'x');
+              }
+            });
+            w.expose("add", [](int a, int b) { return a + b; });
+          },
+          way);
+      auto blocks = s.c->with({.deadline = patience, .stream_bytes = 100'000})
+                        .stream<std::string>("blocks", 300, 10'000);
+      REQUIRE(blocks.next());
+      for (int i = 0; i < 200; ++i) CHECK(s.c->call<int>("add", i, 1) == i + 1);
+      // Half of the bytes on each link, and the element that reaches the limit.
+      CHECK(made <= (way == scene::way::direct ? 12 : 18));
+      int read = 1;
+      while (blocks.next()) ++read;
+      CHECK(read == 300);
+      // Larger than all that may wait.
+      int large = 0;
+      for (const auto& b :
+           s.c->with({.stream_bytes = 1}).stream<std::string>("blocks", 5, 50'000))
+        large += static_cast<int>(b.size());
+      CHECK(large == 250'000);
+    }
+  }
+
   TEST_CASE("a slow reader of a stream stalls no other call") {
     scene s(arithmetic);
     auto slow =
@@ -377,6 +409,7 @@ TEST_SUITE("client") {
     refused({.metadata = {{"k", std::string(8 * 1024, 'v')}}});
     refused({.deadline = -1ms});
     refused({.stream_window = 0});
+    refused({.stream_bytes = 0});
     const std::vector<std::string> some{"ipc:///tmp/none"};
     CHECK_THROWS_AS(client(weir::client_options{}), weir::error);
     CHECK_THROWS_AS(client({{.connect = some}, 0ms}), weir::error);

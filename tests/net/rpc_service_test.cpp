@@ -226,7 +226,9 @@ TEST_SUITE("service") {
     CHECK(c.await(c.call("one")).as<int>() == 1);
     CHECK(c.elements[slow].size() == 10);
     c.grant(slow, 1000);
-    CHECK(c.await(slow).code == status::ok);
+    const auto end = c.await(slow);
+    CHECK(end.code == status::ok);
+    CHECK(end.result == "\xc0");  // nil: a value, as of every call
     REQUIRE(c.elements[slow].size() == 100);
     CHECK(weir::codec::decode<int>(c.elements[slow][99]) == 100);
     // Without a window it is an array.

@@ -92,6 +92,24 @@ class Call(Calls):
             self.ends(node, 74)
 
 
+class Streams(Calls):
+    def setUp(self):
+        super().setUp()
+        self.start("calls", "serve", "--from", self.where, "--marks", self.write("marks", b""))
+        wait_until(lambda: "count" in self.verb("services", self.where, "--names").split(),
+                   "the method is known")
+
+    def test_elements_are_printed_a_line_each_and_nothing_behind_them(self):
+        self.assertEqual(self.verb("call", self.where, "count", "s", "3"), "0\n1\n2\n")
+        self.assertEqual(self.verb("call", "--json", self.where, "count", "s", "2"), "0\n1\n")
+        self.assertEqual(self.verb("call", "--raw", self.where, "count", "s", "3"), "012")
+        self.assertEqual(self.said, "")
+
+    def test_a_streaming_method_is_not_called_line_by_line(self):
+        self.verb("call", self.where, "count", "-", code=64)
+        self.assertIn("streams", self.said)
+
+
 class ManyCalls(Calls):
     def test_each_line_is_a_call_and_order_is_kept_if_asked_for(self):
         lines = "".join("line-%d\n" % n for n in range(300))

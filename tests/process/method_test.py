@@ -1,4 +1,5 @@
 """weir-worker --method: commands that are called."""
+import json
 import os
 import signal
 
@@ -98,6 +99,21 @@ class Arguments(Methods):
 
 
 class Results(Methods):
+    def test_the_callers_metadata_are_in_the_environment(self):
+        caller = self.offering("--method", "env=env", "-j", "1", env={"TRACEPARENT": "the worker's"})
+
+        def seen(**options):
+            lines = caller.call("env", **options).result.splitlines()
+            return {name: value for name, _, value in (line.partition("=") for line in lines)}
+        found = seen(md={"traceparent": "00-1-2-01", "user": 'Jo "x"\n'})
+        self.assertEqual(found["TRACEPARENT"], "00-1-2-01")
+        self.assertEqual(json.loads(found["WEIR_METADATA"]),
+                         {"traceparent": "00-1-2-01", "user": 'Jo "x"\n'})
+        self.assertEqual((found["WEIR_METHOD"], found["WEIR_ATTEMPT"]), ("env", "1"))
+        without = seen()
+        self.assertNotIn("WEIR_METADATA", without)
+        self.assertEqual(without["TRACEPARENT"], "the worker's")
+
     def test_text_json_and_bytes(self):
         caller = self.offering("--result", "json", "--method", "value=echo '{\"a\": [1, 2.5]}'",
                                "--method", "raw->bytes=printf '\\377\\n'",

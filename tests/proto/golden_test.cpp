@@ -89,6 +89,7 @@ std::shared_ptr<const call_options> many_options() {
   o.priority = 9;
   o.attempt = 2;
   o.stream_window = 64;
+  o.stream_bytes = 65'536;
   o.hash_key = "log";
   o.idempotency_key = std::string("\0\x11", 2);
   o.metadata = {{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}};

@@ -517,10 +517,13 @@ TEST_SUITE("callee: windows") {
 
 TEST_SUITE("callee: streams") {
   struct streaming : called_node {
-    explicit streaming(std::uint32_t elements, callee::limits_type limits = {})
+    explicit streaming(std::uint32_t elements, callee::limits_type limits = {},
+                       std::uint32_t bytes = 0)
         : called_node(limits) {
       joins(client1);
-      CHECK(gets(client1, 1, 1, stream_of(elements)).size() == 1);
+      auto options = stream_of(elements);
+      options.stream_bytes = bytes;
+      CHECK(gets(client1, 1, 1, options).size() == 1);
     }
     std::int64_t produces(std::uint32_t n, std::uint32_t size = 1) {
       return calls.part({client1, 1}, tasks(n, size));
@@ -556,6 +559,58 @@ TEST_SUITE("callee: streams") {
     CHECK(w.parts() == seq_ranges{{4, 5}});
     CHECK(silent(w.out));
     CHECK(w.calls.kept_bytes() == 3);
+  }
+
+  TEST_CASE("no element is sent while those on their way come to the caller's bytes") {
+    streaming w(100, {}, 100);
+    (void)w.produces(1, 99);
+    (void)w.produces(3, 50);
+    w.flush();
+    CHECK(w.parts() == seq_ranges{{1, 2}});
+    CHECK(silent(w.out));
+    SUBCASE("they go on with credit, as does whoever makes them") {
+      const auto go_on = w.credits(1, 101);
+      REQUIRE(go_on.size() == 1);
+      CHECK(go_on[0].until == 101);
+      CHECK(go_on[0].until_bytes == 99 + 100);
+      w.flush();
+      CHECK(w.parts() == seq_ranges{{3, 3}});
+      CHECK(w.credits(3, 103).size() == 1);
+      w.replies(client1, 1, 1);
+      w.flush();
+      CHECK(w.parts() == seq_ranges{{4, 4}});
+      CHECK(w.replied_once(client1).details.at(0).parts == 4);
+    }
+    SUBCASE("whoever has more here than may be sent is not asked for more") {
+      (void)w.produces(1, 200);
+      CHECK(w.credits(0, 102).empty());
+      CHECK(w.credits(1, 103).size() == 1);
+    }
+    SUBCASE("after a reconnect it begins again where the caller has got") {
+      w.joins(client1);
+      w.out.sends.clear();
+      auto options = stream_of(100);
+      options.stream_bytes = 100;
+      CHECK(w.gets(client1, 1, 1, options).empty());
+      (void)w.credits(1, 101);
+      w.flush();
+      CHECK(w.parts() == seq_ranges{{2, 3}});
+    }
+    SUBCASE("an element that is larger than all of them comes alone") {
+      (void)w.credits(2, 102);
+      w.flush();
+      CHECK(w.parts() == seq_ranges{{3, 4}});
+      (void)w.credits(4, 104);
+      (void)w.produces(2, 500);
+      w.flush();
+      CHECK(w.parts() == seq_ranges{{5, 5}});
+    }
+    SUBCASE("credit for what was never sent does no harm") {
+      (void)w.credits(1000, 2000);
+      (void)w.produces(3, 60);
+      w.flush();
+      CHECK(w.parts() == seq_ranges{{5, 6}});
+    }
   }
 
   TEST_CASE(

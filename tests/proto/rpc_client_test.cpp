@@ -445,11 +445,11 @@ TEST_CASE("a stream's window slides as its reader takes elements") {
   c.hears(1, part_batch{{{sent.first, 1, tasks(4)}}});
   REQUIRE(c.out.parts.size() == 1);
   CHECK(c.out.parts[0].number == 7);
-  c.machine.consumed(7, 1, c.now, c.out);
+  c.machine.consumed(7, 1, 1);
   c.tick();
   CHECK(take_parts(c.out) == 4);
   CHECK(silent(c.out));
-  c.machine.consumed(7, 2, c.now, c.out);
+  c.machine.consumed(7, 2, 2);
   c.tick();
   CHECK(take<credit>(c.out, 1).entries == std::vector<credit::entry>{{sent.first, 4, 6}});
 
@@ -465,6 +465,35 @@ TEST_CASE("a stream's window slides as its reader takes elements") {
     c.fails(1, sent, status::cancelled);
     CHECK(c.outcome().reply.code == status::cancelled);
   }
+}
+
+TEST_CASE(
+    "credit for a stream of large elements comes after half of its bytes, if there is room") {
+  calling_client c;
+  c.gateway_joins(1);
+  call_options o;
+  o.stream_window = 100;
+  o.stream_bytes = 1000;  // on their way, and as much may wait here
+  c.calls(7, 1, {.options = o});
+  c.tick();
+  const auto sent = c.call_to(1);
+  c.hears(1, part_batch{{{sent.first, 1, tasks(10, 100)}}});
+  c.machine.consumed(7, 4, 400);
+  c.tick();
+  (void)take_parts(c.out);
+  CHECK(silent(c.out));
+  c.machine.consumed(7, 5, 500);
+  c.tick();
+  CHECK(take<credit>(c.out, 1).entries == std::vector<credit::entry>{{sent.first, 10, 105}});
+  // Five wait and ten are on their way. When those are here, there is no room for more yet.
+  c.hears(1, part_batch{{{sent.first, 11, tasks(10, 100)}}});
+  (void)take_parts(c.out);
+  c.machine.consumed(7, 9, 900);
+  c.tick();
+  CHECK(silent(c.out));
+  c.machine.consumed(7, 10, 1000);
+  c.tick();
+  CHECK(take<credit>(c.out, 1).entries == std::vector<credit::entry>{{sent.first, 20, 110}});
 }
 
 TEST_CASE("of streams that were made together, those without elements are begun again") {

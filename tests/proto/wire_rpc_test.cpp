@@ -220,7 +220,7 @@ TEST_SUITE("wire: a sender of calls keeps to the limits") {
     call_options o;
     o.priority = 1;
     o.no_reply = true;
-    o.attempt = o.stream_window = ~0u;
+    o.attempt = o.stream_window = o.stream_bytes = ~0u;
     o.hash_key = o.idempotency_key = std::string(limits::key_bytes, 'k');
     o.metadata.assign(30, {std::string(100, 'k'), std::string(160, 'v')});
     pack_builder uneven;

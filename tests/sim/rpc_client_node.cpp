@@ -59,6 +59,7 @@ void rpc_client_node::make(const rpc_batch& b, time_point now) {
   o.priority = b.priority;
   o.no_reply = b.no_reply;
   o.stream_window = b.stream_window;
+  o.stream_bytes = b.stream_bytes;
   if (b.hashed) o.hash_key = "h" + std::to_string(next_number_ % 3);
   proto::pack_builder arguments;
   for (std::uint32_t i = 0; i < b.count; ++i) {
@@ -102,9 +103,11 @@ void rpc_client_node::make_calls(time_point now) {
 void rpc_client_node::note(time_point now) {
   for (const auto& p : std::exchange(out_.parts, {})) {
     if (world_.breaks(rpc_sabotage::element_dropped)) continue;
-    for (std::uint32_t i = 0; i < p.part.elements.size(); ++i)
-      world_.books().element({index_, p.number}, p.part.first + i, p.part.elements[i]);
     reader& r = readers_[p.number];
+    for (std::uint32_t i = 0; i < p.part.elements.size(); ++i) {
+      world_.books().element({index_, p.number}, p.part.first + i, p.part.elements[i]);
+      r.waiting.push_back(p.part.elements.length(i));
+    }
     r.arrived = p.part.last();
     read(p.number, now);
   }
@@ -134,12 +137,19 @@ void rpc_client_node::note(time_point now) {
   out_.reports.clear();
 }
 
+void rpc_client_node::reader::take() {
+  ++taken;
+  if (waiting.empty()) return;  // sabotage
+  taken_bytes += waiting.front();
+  waiting.pop_front();
+}
+
 void rpc_client_node::read(std::uint64_t number, time_point now) {
   reader& r = readers_[number];
   const duration every = world_.plan().batch_of(index_, number).reads_every;
   if (every == 0ms) {
-    r.taken = r.arrived;
-    machine_.consumed(number, r.taken, now, out_);
+    while (!r.waiting.empty()) r.take();
+    machine_.consumed(number, r.taken, r.taken_bytes);
     poke(now);
     return;
   }
@@ -149,7 +159,8 @@ void rpc_client_node::read(std::uint64_t number, time_point now) {
     const auto it = readers_.find(number);
     if (!runs() || it == readers_.end()) return;
     it->second.reading = false;
-    machine_.consumed(number, ++it->second.taken, world_.now(), out_);
+    it->second.take();
+    machine_.consumed(number, it->second.taken, it->second.taken_bytes);
     if (it->second.taken < it->second.arrived) read(number, world_.now());
     world_.progress();
     poke(world_.now());

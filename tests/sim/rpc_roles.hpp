@@ -31,7 +31,10 @@ class rpc_client_node final : public node {
   struct reader {
     std::uint64_t arrived = 0;
     std::uint64_t taken = 0;
+    std::uint64_t taken_bytes = 0;
+    std::deque<std::uint32_t> waiting;  // the lengths of those that are not taken
     bool reading = false;
+    void take();
   };
   time_point round(time_point now) override;
   void on_input(input in, time_point now) override;

@@ -42,6 +42,8 @@ rpc_batch make_batch(dice& chance, const rpc_scenario& s) {
   if (!s.calm && chance.chance(0.15)) b.cancel_after = chance.between(1ms, 500ms);
   if (m.streams && b.method == m.name) {
     b.stream_window = static_cast<std::uint32_t>(chance.log_between(1, 64));
+    if (chance.chance(0.5))
+      b.stream_bytes = static_cast<std::uint32_t>(chance.log_between(1, 500));
     if (chance.chance(0.3)) b.reads_every = chance.between(100us, s.calm ? 2ms : 50ms);
   } else {
     b.no_reply = chance.chance(0.05);

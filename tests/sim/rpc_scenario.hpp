@@ -41,6 +41,7 @@ struct rpc_batch {
   duration hedge_after{};
   duration cancel_after{};  // zero: it is not
   std::uint32_t stream_window = 0;
+  std::uint32_t stream_bytes = 0;
   duration reads_every{};  // a slow reader takes an element in this time; zero: at once
   std::uint32_t size = 0;  // of each argument
 };

@@ -39,8 +39,10 @@ struct call_settings {
   /// For the handler, and for those that it calls: `traceparent` for example. At most 32
   /// entries, 8 KiB together.
   std::vector<std::pair<std::string, std::string>> metadata{};
-  /// Streams: elements on their way or waiting to be read.
+  /// Streams: elements on their way or waiting to be read, and what they may come to. One that
+  /// is larger than that comes alone.
   std::uint32_t stream_window = 256;
+  std::uint32_t stream_bytes = 16 * 1024 * 1024;
   /// How far the handler is, as far as it says so. Where callbacks run.
   std::function<void(std::uint64_t done, std::uint64_t total, const std::string& text)>
       on_progress{};

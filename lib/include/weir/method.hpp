@@ -132,6 +132,9 @@ enum class command_result {
 /// bytes as it is, anything else as one JSON array. Without any placeholder that holds for all
 /// arguments.
 ///
+/// WEIR_METHOD and WEIR_ATTEMPT are in its environment; WEIR_METADATA is the caller's metadata
+/// as a JSON object, if there are any, TRACEPARENT and TRACESTATE those of that name.
+///
 /// With command_mode::shell, argv[0] is a script and the arguments are its "$1", "$2", ...;
 /// standard input is empty. Other modes make no sense here.
 ///

@@ -12,7 +12,7 @@
 namespace weir {
 
 /// Elements, as they come. The method runs on while they are read, some way ahead: as far as
-/// call_settings::stream_window says.
+/// call_settings::stream_window and stream_bytes say.
 ///
 /// Threads    One at a time. cancel() from any.
 /// Ownership  Must go before its client. Destroying it cancels the call.

@@ -176,12 +176,16 @@ void call_pool::cancel(const proto::call_key& key) {
   if (const auto s = streams_.find(key); s != streams_.end()) resume(s->second);
 }
 
-void call_pool::grant(const proto::call_key& key, std::uint64_t until) {
+void call_pool::grant(const proto::call_key& key, std::uint64_t until,
+                      std::uint64_t until_bytes) {
   const std::lock_guard held(mutex_);
-  const auto s = streams_.find(key);
-  if (s == streams_.end() || s->second->until >= until) return;
-  s->second->until = until;
-  resume(s->second);
+  const auto found = streams_.find(key);
+  if (found == streams_.end()) return;
+  open_stream& s = *found->second;
+  if (s.until >= until && s.until_bytes >= until_bytes) return;
+  s.until = std::max(s.until.load(), until);
+  s.until_bytes = std::max(s.until_bytes.load(), until_bytes);
+  resume(found->second);
 }
 
 void call_pool::resume(const std::shared_ptr<open_stream>& s) {

@@ -68,8 +68,9 @@ class call_pool final : private report_taker {
 
   /// Tells the handler, if it runs; else it will not be run.
   void cancel(const proto::call_key& key);
-  /// A stream may produce elements up to `until`.
-  void grant(const proto::call_key& key, std::uint64_t until);
+  /// A stream may produce elements up to `until`, while they come to less than `until_bytes`.
+  void grant(const proto::call_key& key, std::uint64_t until,
+             std::uint64_t until_bytes = UINT64_MAX);
   /// Ends streams that nobody waits for any more.
   void tick(proto::time_point now);
   [[nodiscard]] proto::time_point next_deadline() const;
@@ -102,7 +103,10 @@ class call_pool final : private report_taker {
     std::unique_ptr<raw_stream> elements;  // before what it refers to goes
     proto::time_point began;
     std::uint64_t sent = 0;
+    std::uint64_t sent_bytes = 0;
     std::atomic<std::uint64_t> until = 0;
+    std::atomic<std::uint64_t> until_bytes = 0;
+    [[nodiscard]] bool may_go_on() const { return sent < until && sent_bytes < until_bytes; }
     bool parked = false;  // under mutex_
   };
   /// What a thread needs to run calls.

@@ -3,6 +3,7 @@
 #include "exec/call_scope.hpp"
 #include "proto/limits.hpp"
 
+#include <string_view>
 #include <utility>
 
 namespace weir::exec {
@@ -15,6 +16,9 @@ using namespace std::chrono_literals;
 
 /// A stream lets others have its slot after this.
 constexpr duration stream_turn = 1ms;
+
+/// What comes behind the elements: a result is always one value.
+constexpr std::string_view nil = "\xc0";
 
 void append_array_header(std::string& to, std::uint64_t count) {
   to.push_back(static_cast<char>(0xdd));
@@ -29,6 +33,8 @@ void call_pool::start_stream(const group_ptr& group, std::uint32_t index, bench&
       std::make_shared<open_stream>(group, index, static_cast<report_taker&>(*this), at.number);
   s->began = now;
   s->until = s->handle.options().stream_window;
+  const std::uint64_t bytes = s->handle.options().stream_bytes;
+  s->until_bytes = bytes == 0 ? UINT64_MAX : bytes;
   std::string result;
   try {
     const call_scope scope(s->handle);
@@ -73,9 +79,9 @@ void call_pool::run_stream(const std::shared_ptr<open_stream>& s, bench& at) {
       return end_stream(s, expired ? status::deadline_exceeded : status::cancelled,
                         std::move(details), nothing);
     }
-    if (s->sent >= s->until) {
+    if (!s->may_go_on()) {
       const std::lock_guard held(mutex_);
-      if (s->sent < s->until || s->handle.why_stop() != stop_reason::none) continue;
+      if (s->may_go_on() || s->handle.why_stop() != stop_reason::none) continue;
       s->parked = true;
       return;
     }
@@ -91,6 +97,7 @@ void call_pool::run_stream(const std::shared_ptr<open_stream>& s, bench& at) {
       return end_stream(s, code, std::move(details), nothing);
     }
     ++s->sent;
+    s->sent_bytes += at.scratch.size();
     const auto now = clock::now();
     box_.element(s->handle.key(), at.scratch, now);
     wake_loop();  // what comes while it is on its way goes with it
@@ -114,6 +121,7 @@ void call_pool::end_stream(const std::shared_ptr<open_stream>& s, status code,
     details->parts = s->sent;
   }
   if (result.size() > proto::limits::payload_bytes) result.clear();
+  if (code == status::ok && result.empty()) result = nil;
   box_.answer(key, code, result, std::move(details),
               answer_box::timing::of(s->began - s->group->given, now - s->began), now);
   s->group->answered.fetch_add(1, std::memory_order_relaxed);

@@ -159,9 +159,27 @@ invocation::invocation(std::shared_ptr<const prepared_command> command)
   }
   argv_.push_back(nullptr);
 
-  for (const auto& variable : command_->environment) envp_.push_back(mutable_c_str(variable));
+  list_variables();
+}
+
+void invocation::list_variables() {
+  envp_.clear();
+  for (const auto& variable : own_variables_) envp_.push_back(mutable_c_str(variable));
+  const auto replaced = [this](const std::string& variable) {
+    const auto name = std::string_view(variable).substr(0, variable.find('=') + 1);
+    return std::any_of(own_variables_.begin(), own_variables_.end(),
+                       [&](const std::string& own) { return own.starts_with(name); });
+  };
+  for (const auto& variable : command_->environment)
+    if (!replaced(variable)) envp_.push_back(mutable_c_str(variable));
   for (int i = 0; i < 3; ++i) envp_.push_back(nullptr);
   envp_.push_back(nullptr);
+}
+
+void invocation::set_variables(std::vector<std::string> variables) {
+  if (variables.empty() && own_variables_.empty()) return;
+  own_variables_ = std::move(variables);
+  list_variables();
 }
 
 void invocation::set_arguments(std::vector<std::string> arguments) {

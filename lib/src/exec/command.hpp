@@ -40,6 +40,8 @@ class invocation {
 
   /// Replaces the command's arguments, as they are: none is a placeholder.
   void set_arguments(std::vector<std::string> arguments);
+  /// NAME=VALUE each, beside and before the command's own environment; replaces earlier ones.
+  void set_variables(std::vector<std::string> variables);
   /// Prepares for this task. Says why its payload cannot be an argument; empty: it can.
   [[nodiscard]] std::string_view fill(std::string_view payload, const task_id& id,
                                       std::uint32_t attempt);
@@ -54,6 +56,8 @@ class invocation {
     std::string filled;
   };
 
+  void list_variables();
+
   std::shared_ptr<const prepared_command> command_;
   std::string path_;
   std::vector<templated> templates_;
@@ -61,7 +65,8 @@ class invocation {
   std::vector<std::string> own_arguments_;  // in argv_, since set_arguments()
   bool through_shell_ = false;
   std::string id_, seq_, attempt_;
-  std::vector<char*> envp_;
+  std::vector<char*> envp_;                 // these come last
+  std::vector<std::string> own_variables_;  // and these first
   source_id source_;
 };
 

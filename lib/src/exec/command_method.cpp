@@ -66,6 +66,21 @@ std::string_view last_lines(std::string_view text) {
   return line == std::string_view::npos ? text : text.substr(line + 1);
 }
 
+/// The caller's metadata as environment variables.
+std::vector<std::string> variables_of(const proto::call_options& options) {
+  std::vector<std::string> all;
+  if (options.metadata.empty()) return all;
+  std::vector<std::pair<std::string, std::string>> packed;
+  for (const auto& [key, value] : options.metadata) {
+    packed.emplace_back(key, io::msgpack_text(value));
+    if (value.find('\0') != std::string::npos) continue;
+    if (key == "traceparent") all.push_back("TRACEPARENT=" + value);
+    if (key == "tracestate") all.push_back("TRACESTATE=" + value);
+  }
+  all.push_back("WEIR_METADATA=" + io::json_from_msgpack(io::msgpack_map(packed)));
+  return all;
+}
+
 /// What a slot keeps from call to call.
 struct slot_state {
   explicit slot_state(std::shared_ptr<const prepared_command> command)
@@ -108,6 +123,7 @@ class command_handler {
 
     slot_state& slot = state_of(c.slot());
     slot.runner.set_arguments(std::move(arguments));
+    slot.runner.set_variables(variables_of(c.options()));
     const auto left = c.deadline() - proto::clock::now();
     const std::uint64_t number = c.key().call;
     claim one({{},

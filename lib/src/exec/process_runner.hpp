@@ -22,6 +22,9 @@ class process_runner : public runner {
   void set_arguments(std::vector<std::string> arguments) {
     invocation_.set_arguments(std::move(arguments));
   }
+  void set_variables(std::vector<std::string> variables) {
+    invocation_.set_variables(std::move(variables));
+  }
 
  private:
   /// What we hold of the process that runs.

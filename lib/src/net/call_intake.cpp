@@ -29,7 +29,8 @@ void check(const call_settings& s) {
     refuse("a call's metadata may have bytes at most: ", limits::metadata_bytes);
   if (s.deadline.count() < 0 || s.hedge_after.count() < 0)
     throw error(exit_code::usage, "a call's deadline and hedge_after cannot be negative");
-  if (s.stream_window == 0) throw error(exit_code::usage, "a stream's window is 1 at least");
+  if (s.stream_window == 0 || s.stream_bytes == 0)
+    throw error(exit_code::usage, "a stream's window is 1 at least, in elements and in bytes");
 }
 
 std::shared_ptr<const proto::call_options> shareable(proto::call_options o) {
@@ -69,6 +70,8 @@ prepared_settings::prepared_settings(call_settings settings) {
   i->unheard = shareable(o);
   o.no_reply = false;
   o.stream_window = settings.stream_window;
+  // As much again may wait for the reader.
+  o.stream_bytes = std::max(settings.stream_bytes / 2, 1U);
   i->streamed = shareable(std::move(o));
   i->given = std::move(settings);
   impl_ = std::move(i);

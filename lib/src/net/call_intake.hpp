@@ -60,8 +60,9 @@ class call_intake {
     std::shared_ptr<raw_reader::impl> reader{};  ///< of a stream
   };
   struct taken {
-    proto::seq_range calls;
+    std::uint64_t stream = 0;
     std::uint64_t got = 0;
+    std::uint64_t bytes = 0;
   };
   struct contents {
     std::vector<intake_run> runs;
@@ -77,8 +78,8 @@ class call_intake {
   /// Returns the call's number.
   std::uint64_t add(const request& r, std::string_view arguments, receivers::entry to);
   void cancel(proto::seq_range calls) { contents_.cancels.push_back(calls); }
-  void read(std::uint64_t stream, std::uint64_t got) {
-    contents_.reads.push_back({{stream, stream}, got});
+  void read(std::uint64_t stream, std::uint64_t got, std::uint64_t bytes) {
+    contents_.reads.push_back({stream, got, bytes});
   }
   [[nodiscard]] bool empty() const { return contents_.empty(); }
   /// Calls made so far.

@@ -177,8 +177,7 @@ raw_reader raw_client::stream(std::string_view method, std::string_view argument
                               const prepared_settings& settings) {
   static const prepared_settings defaults{call_settings{}};
   const auto& prepared = settings.inner() ? settings : defaults;
-  auto reader =
-      std::make_shared<raw_reader::impl>(*impl_, prepared.inner()->given.stream_window);
+  auto reader = std::make_shared<raw_reader::impl>(*impl_, prepared.inner()->given);
   auto request = impl_->request_for(method, prepared, net::call_kind::stream);
   request.reader = reader;
   const bool made = impl_->make([&] {

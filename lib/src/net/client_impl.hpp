@@ -188,7 +188,8 @@ struct raw_client::impl {
 
 /// A stream that is being read.
 struct raw_reader::impl final : reply_receiver {
-  impl(raw_client::impl& c, std::uint32_t w) : client(c), window(w) {}
+  impl(raw_client::impl& c, const call_settings& s)
+      : client(c), window(s.stream_window), window_bytes(s.stream_bytes) {}
   void on_elements(proto::pack some);
   void on_reply(std::uint32_t index, const reply_view& reply) noexcept override;
   [[nodiscard]] std::optional<std::string_view> next();
@@ -196,13 +197,16 @@ struct raw_reader::impl final : reply_receiver {
 
   raw_client::impl& client;
   const std::uint64_t window;
+  const std::uint64_t window_bytes;
   std::uint64_t number = 0;
 
   // The reader's own.
   proto::pack current;
   std::uint32_t at = 0;
-  std::uint64_t got = 0;       // elements
-  std::uint64_t reported = 0;  // of them
+  std::uint64_t got = 0;             // elements
+  std::uint64_t got_bytes = 0;       // and what they come to
+  std::uint64_t reported = 0;        // of them
+  std::uint64_t reported_bytes = 0;  // of those
 
   std::mutex mutex;  // over the rest
   std::deque<proto::pack> elements;

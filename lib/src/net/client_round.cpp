@@ -81,7 +81,7 @@ void raw_client::impl::take_calls(proto::time_point now) {
   for (const auto& e : arrived.entries) open.append(e);
   for (auto& run : arrived.runs) hand_over(run, now);
   for (const auto& range : arrived.cancels) machine.cancel(range, now, out);
-  for (const auto& read : arrived.reads) machine.consumed(read.calls.first, read.got, now, out);
+  for (const auto& read : arrived.reads) machine.consumed(read.stream, read.got, read.bytes);
   arrived.clear();
 }
 

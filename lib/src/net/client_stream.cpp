@@ -47,10 +47,14 @@ std::optional<std::string_view> raw_reader::impl::next() {
     client.wait(more, proto::time_point::max());
   }
   const std::string_view element = current[at++];
-  // Half a window is enough for the other end to go on with while it hears of this.
-  if ((++got - reported) * 2 >= window) {
+  ++got;
+  got_bytes += element.size();
+  // Half a window is enough for the other end to go on with while it hears of this. Of the
+  // bytes, half wait here.
+  if ((got - reported) * 2 >= window || (got_bytes - reported_bytes) * 4 >= window_bytes) {
     reported = got;
-    client.make([&] { client.intake.read(number, got); });
+    reported_bytes = got_bytes;
+    client.make([&] { client.intake.read(number, got, got_bytes); });
   }
   return element;
 }

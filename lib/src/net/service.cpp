@@ -270,7 +270,7 @@ void worker::service::settle(proto::time_point now, bool may_help) {
     if (g.stop)
       pool->cancel(g.key);
     else
-      pool->grant(g.key, g.until);
+      pool->grant(g.key, g.until, g.until_bytes);
   }
   out.grants.clear();
   publish();  // before anybody can have the answers that it counts

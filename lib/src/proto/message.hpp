@@ -256,8 +256,11 @@ struct call_options {
   bool no_reply = false;                     ///< notify: nobody waits
   std::uint32_t attempt = 1;
   std::uint32_t stream_window = 0;  ///< elements it takes before the first CREDIT; 0: no stream
-  std::string hash_key{};           ///< bin; calls with the same go to the same worker
-  std::string idempotency_key{};    ///< bin; calls with the same are run once
+  /// Of a stream: no element is sent while those beyond the last CREDIT's `got` come to as many
+  /// bytes; 0: no limit.
+  std::uint32_t stream_bytes = 0;
+  std::string hash_key{};         ///< bin; calls with the same go to the same worker
+  std::string idempotency_key{};  ///< bin; calls with the same are run once
   std::vector<std::pair<std::string, std::string>> metadata{};  ///< traceparent among them
   static constexpr std::uint8_t default_priority = 5;
   [[nodiscard]] bool plain() const { return *this == call_options{}; }

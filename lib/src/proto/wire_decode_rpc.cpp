@@ -111,6 +111,8 @@ call_options read_options(msgpack_reader& in) {
       o.attempt = read_u32(in);
     else if (name == key::stream_window)
       o.stream_window = read_u32(in);
+    else if (name == key::stream_bytes)
+      o.stream_bytes = read_u32(in);
     else if (name == key::hash_key)
       o.hash_key = in.bin(limits::key_bytes);
     else if (name == key::idempotency_key)

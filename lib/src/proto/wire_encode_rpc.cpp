@@ -34,7 +34,7 @@ std::size_t encoded_size(const method_info& m) {
 }
 
 std::size_t encoded_size(const call_options& o) {
-  std::size_t bytes = 48 + entry_size(o.hash_key, limits::key_bytes) +
+  std::size_t bytes = 56 + entry_size(o.hash_key, limits::key_bytes) +
                       entry_size(o.idempotency_key, limits::key_bytes);
   for (const auto& [name, value] : o.metadata)
     bytes += 2 * text_head + name.size() + value.size();
@@ -206,12 +206,14 @@ class rpc_writer : public wire_writer {
     const bool with_idempotency = usable(o.idempotency_key);
     const auto entries = fitting_entries(o);
     out_.pack_map(std::uint32_t{with_priority} + o.no_reply + with_attempt +
-                  (o.stream_window != 0) + with_hash + with_idempotency + (entries != 0));
+                  (o.stream_window != 0) + (o.stream_bytes != 0) + with_hash +
+                  with_idempotency + (entries != 0));
     if (with_priority)
       entry(key::priority, std::uint64_t{std::min(o.priority, limits::priority)});
     if (o.no_reply) flag(key::no_reply);
     if (with_attempt) entry(key::attempt, std::uint64_t{o.attempt});
     if (o.stream_window != 0) entry(key::stream_window, std::uint64_t{o.stream_window});
+    if (o.stream_bytes != 0) entry(key::stream_bytes, std::uint64_t{o.stream_bytes});
     if (with_hash) binary(key::hash_key, o.hash_key);
     if (with_idempotency) binary(key::idempotency_key, o.idempotency_key);
     if (entries == 0) return;

@@ -72,6 +72,7 @@ inline constexpr std::string_view priority = "pr";
 inline constexpr std::string_view no_reply = "nr";
 inline constexpr std::string_view attempt = "at";
 inline constexpr std::string_view stream_window = "sw";
+inline constexpr std::string_view stream_bytes = "sb";
 inline constexpr std::string_view hash_key = "hk";
 inline constexpr std::string_view idempotency_key = "ik";
 inline constexpr std::string_view metadata = "md";

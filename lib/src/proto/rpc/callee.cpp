@@ -204,6 +204,7 @@ void callee::take(session_id from, caller_state& c, call_run run, time_point now
     for (std::uint64_t i = 0; i < n; ++i) {
       stream& s = c.streams[run.first + i];
       s.until = run.options->stream_window;
+      s.window_bytes = run.options->stream_bytes;
       s.deadline = deadline;
     }
   fresh.push_back({from, std::move(run), deadline});

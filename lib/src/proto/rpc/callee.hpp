@@ -84,6 +84,7 @@ class callee {
     call_key key;
     std::uint64_t got = 0;
     std::uint64_t until = 0;
+    std::uint64_t until_bytes = 0;  ///< none beyond it, however many there may be
     bool stop = false;  ///< the contrary: it cannot be continued, and has been answered so
   };
   [[nodiscard]] std::vector<granted> on_credit(session_id from, const credit& c);
@@ -155,8 +156,13 @@ class callee {
     std::uint64_t sent = 0;      // ... that were sent to it
     std::uint64_t until = 0;     // ... that may be sent
     std::uint64_t produced = 0;  // ... that there are
-    std::deque<part_run> kept;   // those that it may not have yet, ascending
-    time_point deadline;         // nobody waits any longer
+    // As long as those that are on their way come to `window_bytes`, no more are sent. 0: any.
+    std::uint64_t window_bytes = 0;
+    std::uint64_t got_bytes = 0;        // of elements that the caller has taken
+    std::uint64_t flying_bytes = 0;     // ... that were sent to it beyond those
+    std::deque<std::uint32_t> lengths;  // of all elements beyond those
+    std::deque<part_run> kept;          // those that it may not have yet, ascending
+    time_point deadline;                // nobody waits any longer
     std::optional<reply_run> end;
     bool answered = false;  // `end` is on its way; kept for a reconnect only
     bool closed = false;    // cancelled: no more elements
@@ -164,6 +170,14 @@ class callee {
     bool dirty = false;     // in caller_state::streaming
     [[nodiscard]] std::uint64_t first_kept() const {
       return kept.empty() ? produced + 1 : kept.front().first;
+    }
+    void made(const pack& elements);
+    void taken(std::uint64_t up_to);
+    /// How far it may be sent now; counts those that it says.
+    [[nodiscard]] std::uint64_t sendable();
+    /// What is here is more than may be on its way.
+    [[nodiscard]] bool behind() const {
+      return window_bytes > 0 && flying_bytes >= window_bytes && sent < produced;
     }
   };
   struct caller_state {

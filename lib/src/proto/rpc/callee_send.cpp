@@ -62,6 +62,31 @@ void join_all(std::vector<reply_run>& runs) {
 
 // Streams
 
+void callee::stream::made(const pack& elements) {
+  produced += elements.size();
+  if (window_bytes == 0) return;
+  for (std::uint32_t i = 0; i < elements.size(); ++i) lengths.push_back(elements.length(i));
+}
+
+/// The caller has these, and those before them.
+void callee::stream::taken(std::uint64_t up_to) {
+  for (; got < up_to; ++got) {
+    if (lengths.empty()) continue;
+    if (got < sent) flying_bytes -= lengths.front();
+    got_bytes += lengths.front();
+    lengths.pop_front();
+  }
+  sent = std::max(sent, got);
+}
+
+std::uint64_t callee::stream::sendable() {
+  const std::uint64_t last = std::min(until, produced);
+  if (window_bytes == 0) return last;
+  std::uint64_t n = sent;
+  while (n < last && flying_bytes < window_bytes) flying_bytes += lengths[n++ - got];
+  return n;
+}
+
 void callee::drop_elements(caller_state& c, stream& s, std::uint64_t up_to) {
   while (!s.kept.empty() && s.kept.front().first <= up_to) {
     part_run& oldest = s.kept.front();
@@ -105,7 +130,7 @@ std::int64_t callee::part(const call_key& key, pack elements) {
     if (elements.retained() > 4096 && elements.bytes() < elements.retained() / 8)
       elements = elements.compacted();
     const std::uint64_t first = s.produced + 1;
-    s.produced += elements.size();
+    s.made(elements);
     c->element_bytes += elements.bytes();
     s.kept.push_back({key.call, first, std::move(elements)});
     if (s.sent < s.until) touch(key.from, *c, key.call, s);
@@ -170,6 +195,7 @@ bool callee::repeat_stream(session_id from, caller_state& c, std::uint64_t call)
   stream& s = c.streams.at(call);
   if (!s.closed) {
     s.sent = std::min(s.sent, s.got);
+    s.flying_bytes = 0;
     s.rewound = true;
   }
   if (!s.answered) {
@@ -197,15 +223,14 @@ std::vector<callee::granted> callee::on_credit(session_id from, const credit& ne
     const auto it = c->streams.find(e.call);
     if (it == c->streams.end()) continue;
     stream& s = it->second;
-    s.got = std::max(s.got, std::min(e.got, s.produced));
-    s.sent = std::max(s.sent, s.got);
+    s.taken(std::min(e.got, s.produced));
     s.until = std::max(s.until, e.until);
     drop_elements(*c, s, s.got);
     const call_key key{from, e.call};
     if (s.rewound && !s.closed && s.first_kept() > s.got + 1) {
       break_stream(from, *c, e.call, s);
       c->streams.erase(it);
-      go_on.push_back({key, e.got, 0, true});
+      go_on.push_back({key, e.got, 0, 0, true});
       continue;
     }
     s.rewound = false;
@@ -214,7 +239,10 @@ std::vector<callee::granted> callee::on_credit(session_id from, const credit& ne
       continue;
     }
     if (s.sent < s.produced || s.end) touch(from, *c, e.call, s);
-    if (!s.end) go_on.push_back({key, s.got, s.until, false});
+    // A gateway that has more than it can pass on asks for no more.
+    if (s.end || s.behind()) continue;
+    go_on.push_back({key, s.got, s.until,
+                     s.window_bytes == 0 ? UINT64_MAX : s.got_bytes + s.window_bytes, false});
   }
   return go_on;
 }
@@ -230,9 +258,10 @@ void callee::send_streams(session_id to, caller_state& c, time_point now, links&
     stream& s = it->second;
     s.dirty = false;
     if (s.answered) continue;
-    const std::uint64_t last = std::min(s.until, s.produced);
     // Otherwise some of them were dropped: CREDIT says whether they are needed.
-    if (s.sent < last && s.first_kept() <= s.sent + 1) {
+    const bool here = s.first_kept() <= s.sent + 1;
+    const std::uint64_t last = here ? s.sendable() : s.sent;
+    if (s.sent < last) {
       auto run =
           std::upper_bound(s.kept.begin(), s.kept.end(), s.sent + 1,
                            [](std::uint64_t n, const part_run& r) { return n < r.first; });

@@ -197,10 +197,10 @@ void caller::on_parts(session_id from, part_batch&& parts, arrivals& in) {
 void caller::on_part(session_id from, callee_state& c, part_run part, arrivals& in) {
   stream_state* s = nullptr;
   std::uint64_t number = 0;
-  std::uint64_t window = 0;
+  std::shared_ptr<const call_options> options;
   c.open.for_overlap({part.call, part.call}, [&](seq_range, const open_run& run) {
     if (!run.calls.streams() || run.cancelled) return;
-    window = run.calls.options->stream_window;
+    options = run.calls.options;
     number = run.calls.number + (part.call - run.first);
     s = &stream(number, run.calls);
   });
@@ -217,7 +217,7 @@ void caller::on_part(session_id from, callee_state& c, part_run part, arrivals& 
   const std::uint64_t call = std::exchange(part.call, number);
   part.first = s->arrived + 1;
   s->arrived = last;
-  in.parts.push_back({from, number, std::move(part), window});
+  in.parts.push_back({from, number, std::move(part), std::move(options)});
   if (!s->ended || s->ended->details[0].parts > s->arrived) return;
   reply_run reply = std::move(*s->ended);
   c.open.extract({call, call}, [&](std::uint64_t, open_run&& run) {

@@ -58,9 +58,9 @@ class caller {
   };
   struct stream_part {
     session_id from{};
-    std::uint64_t number = 0;  ///< the owner's
-    part_run part;             ///< its `call` is `number`
-    std::uint64_t window = 0;  ///< as in the call's options
+    std::uint64_t number = 0;                     ///< the owner's
+    part_run part;                                ///< its `call` is `number`
+    std::shared_ptr<const call_options> options;  ///< the call's
   };
   struct progressed {
     session_id from{};

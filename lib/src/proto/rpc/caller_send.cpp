@@ -22,7 +22,7 @@ constexpr std::size_t credits_in_message = 4096;
 /// that were sent calls without ever saying how many it has done would be flooded.
 std::shared_ptr<const call_options> with_reply(call_options options) {
   options.no_reply = false;
-  options.stream_window = 0;
+  options.stream_window = options.stream_bytes = 0;
   if (options.plain()) return nullptr;
   return std::make_shared<const call_options>(std::move(options));
 }

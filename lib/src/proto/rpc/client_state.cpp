@@ -280,18 +280,21 @@ void client_state::cancel(seq_range numbers, time_point now, client_outbox& out)
   on_arrivals(now, out);
 }
 
-void client_state::consumed(std::uint64_t number, std::uint64_t got, time_point now,
-                            client_outbox& out) {
-  (void)now;
-  (void)out;
+void client_state::consumed(std::uint64_t number, std::uint64_t got, std::uint64_t bytes) {
   const auto it = streams_.find(number);
   if (it == streams_.end()) return;
   stream& s = it->second;
   const std::uint64_t until = got + s.window;
   // Half a window at a time: a credit for each element would cost as much as the element.
-  if (until < s.until + (s.window + 1) / 2) return;
-  s.until = until;
-  caller_.grant(number, until);
+  const bool many = until >= s.until + (s.window + 1) / 2;
+  const bool long_ones = s.window_bytes > 0 && bytes - s.credited_bytes >= s.window_bytes / 2;
+  // What it lets come is as much again as may be on its way.
+  const bool room = s.window_bytes == 0 ||
+                    s.arrived_bytes - std::min(bytes, s.arrived_bytes) <= s.window_bytes;
+  if (!(many || long_ones) || !room) return;
+  s.until = std::max(s.until, until);
+  s.credited_bytes = bytes;
+  caller_.grant(number, s.until);
 }
 
 // What callees said
@@ -324,9 +327,10 @@ void client_state::on_parts(client_outbox& out) {
     if (!wanted) continue;
     const auto [it, fresh] = streams_.try_emplace(part.number);
     if (fresh) {
-      it->second.window = part.window;
-      it->second.until = part.window;
+      it->second.window = it->second.until = part.options->stream_window;
+      it->second.window_bytes = part.options->stream_bytes;
     }
+    it->second.arrived_bytes += part.part.elements.bytes();
     out.parts.push_back(std::move(part));
   }
 }

@@ -96,8 +96,8 @@ class client_state {
   void call(new_calls calls, time_point now, client_outbox& out);
   /// The outcome comes all the same: `cancelled`, unless the reply was faster.
   void cancel(seq_range numbers, time_point now, client_outbox& out);
-  /// A stream's reader has taken `got` elements in all; the window slides.
-  void consumed(std::uint64_t number, std::uint64_t got, time_point now, client_outbox& out);
+  /// A stream's reader has taken `got` elements in all, of so many bytes; the windows slide.
+  void consumed(std::uint64_t number, std::uint64_t got, std::uint64_t bytes);
 
   void tick(time_point now, client_outbox& out);
   [[nodiscard]] time_point next_deadline() const;
@@ -175,6 +175,10 @@ class client_state {
   struct stream {
     std::uint64_t window = 0;
     std::uint64_t until = 0;
+    // Bytes, if they are limited: half of what may wait here and be on its way is for each.
+    std::uint64_t window_bytes = 0;
+    std::uint64_t arrived_bytes = 0;
+    std::uint64_t credited_bytes = 0;  // taken by the reader, as of the last CREDIT
   };
   /// What is to be done about calls that failed.
   enum class verdict : std::uint8_t { over, elsewhere, later };
