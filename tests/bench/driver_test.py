@@ -11,7 +11,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from driver import report, rpc_workloads, workloads  # noqa: E402
+from driver import machine, report, rpc_workloads, workloads  # noqa: E402
 from driver.fairness import longest_idle, read_log  # noqa: E402
 from driver.programs import Failed, Missing, Run, Tools  # noqa: E402
 from driver.table import Row, selected  # noqa: E402
@@ -69,6 +69,17 @@ class Verdicts(unittest.TestCase):
                  for each in suite.measurements(quick=False)}
         for row in workloads.ROWS + rpc_workloads.ROWS:
             self.assertLessEqual({row.measured, row.against} - {None}, names)
+
+
+class OtherPrograms(unittest.TestCase):
+    def test_what_programs_of_ours_have_used_does_not_count(self):
+        others = machine.Others()
+        with Run(60) as run:
+            ours = run.start("ours", ["/bin/sh", "-c", "while :; do :; done"])
+            run.wait_for(lambda: ours.cpu_so_far() > 0.3, "it to use the processor")
+            ours.send(signal.SIGSTOP)
+            as_if_of_others = others.seconds()
+        self.assertLess(others.seconds(), as_if_of_others)
 
 
 class Programs(unittest.TestCase):

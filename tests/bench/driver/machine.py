@@ -2,7 +2,9 @@
 
 import os
 import platform
+import resource
 import subprocess
+import time
 from pathlib import Path
 
 
@@ -41,3 +43,28 @@ def describe(build):
         "libzmq": _first_line(["pkg-config", "--modversion", "libzmq"]),
         "load_before": os.getloadavg()[0],
     }
+
+
+class Others:
+    """How much of the processors programs other than ours, and other machines on the same
+    hardware, have used since: as a number of processors."""
+
+    def __init__(self):
+        self._since = time.monotonic()
+        self._before = self._used()
+
+    def seconds(self):
+        return max(0.0, self._used() - self._before)
+
+    def cores(self):
+        return self.seconds() / (time.monotonic() - self._since)
+
+    @staticmethod
+    def _used():
+        """CPU seconds of everybody else. Ours are counted once their programs have ended."""
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+        everybody = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        ours = (resource.getrusage(who)
+                for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return everybody - sum(used.ru_utime + used.ru_stime for used in ours)
