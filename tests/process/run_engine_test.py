@@ -157,9 +157,9 @@ class Control(Runs):
         self.assertEqual(got, "asked\n")
 
     def test_a_hangup_finishes_what_runs_and_starts_no_more(self):
-        node = self.weir("run", "-j1", "echo started {}; while [ ! -e %s ]; do sleep 0.05; done" % self.path("go"),
+        node = self.weir("run", "-j1", "echo {} >> %s; while [ ! -e %s ]; do sleep 0.05; done" % (self.path("begun"), self.path("go")),
                          ":::", "1", "2")
-        wait_until(lambda: node.children() or node.stdout(), "it runs")
+        wait_until(lambda: os.path.exists(self.path("begun")), "it runs")
         node.send(signal.SIGHUP)
         wait_until(lambda: "starting no more" in node.stderr(), "it has heard")
         self.write("go", b"")
@@ -176,9 +176,12 @@ class Control(Runs):
 
     def test_usr1_says_what_runs(self):
         node = self.weir("run", "-j1", "sleep", ":::", "1000")
-        wait_until(lambda: node.children(), "it runs")
-        node.send(signal.SIGUSR1)
-        wait_until(lambda: "sleep 1000" in node.stderr(), "it says so")
+
+        def asked():
+            node.send(signal.SIGUSR1)
+            return "sleep 1000" in node.stderr()
+        wait_until(lambda: node.children(), "it is up")
+        wait_until(asked, "it says so")
         self.assertIn("task 1 for", node.stderr())
         node.send(signal.SIGTERM)
         self.ends(node, 128 + signal.SIGTERM)
