@@ -35,10 +35,10 @@ struct template_options {
 ///   command_template command({"cp", "{}", "{.}.bak"}, {});
 ///   command.argv({{"my file.txt"}}, {}) == {"cp", "my file.txt", "my file.bak"}
 ///
-/// Several words are run without a shell. A word that is nothing but {} becomes one argument for
-/// each value, as "$@" does; within a word, {} is the values with blanks between them, as in
-/// "x$*". Nothing that a value contains is ever split, unquoted or interpreted, or taken for a
-/// replacement string. Without any replacement string, the values are appended.
+/// Several words are run without a shell. A word that is nothing but {} becomes one argument
+/// for each value, as "$@" does; within a word, {} is the values with blanks between them, as
+/// in "x$*". Nothing that a value contains is ever split, unquoted or interpreted, or taken for
+/// a replacement string. Without any replacement string, the values are appended.
 ///
 /// One word with a blank or anything that means something to a shell is a script for sh, as
 /// are all words with `shell`, and the values are quoted for the place in it where they stand:
@@ -52,10 +52,7 @@ struct template_options {
 ///            no quoting is safe, {##} without a total.
 class command_template {
  public:
-  command_template(const std::vector<std::string>& words, template_options options);
-  ~command_template();
-  command_template(command_template&&) noexcept;
-  command_template& operator=(command_template&&) noexcept;
+  command_template(const std::vector<std::string>& words, const template_options& options);
 
   /// What to execute: the command and its arguments, or {"/bin/sh", "-c", script}.
   [[nodiscard]] std::vector<std::string> argv(const arguments& task, place where) const;
@@ -64,14 +61,23 @@ class command_template {
 
   [[nodiscard]] bool shell() const;
 
-  /// How many bytes argv() takes as the system counts them, with an ending and a pointer for
-  /// each argument: of the command without any values, and at most so many more for each value.
-  [[nodiscard]] std::size_t size_without_values() const;
-  [[nodiscard]] std::size_t size_of(const std::string& value) const;
+  /// How much execve(2) has to take.
+  struct extent {
+    std::size_t bytes = 0;  ///< each argument with its ending
+    std::size_t arguments = 0;
+    extent& operator+=(const extent& more) {
+      bytes += more.bytes;
+      arguments += more.arguments;
+      return *this;
+    }
+  };
+  /// Of the command without any values, and what each value adds to that at most.
+  [[nodiscard]] extent without_values() const;
+  [[nodiscard]] extent of_value(const std::string& value) const;
 
  private:
   struct impl;
-  std::unique_ptr<const impl> impl_;
+  std::shared_ptr<const impl> impl_;
 };
 
 /// Text with replacement strings for --tagstring, --results, --workdir: nothing is quoted or
@@ -79,14 +85,11 @@ class command_template {
 class text_template {
  public:
   text_template(const std::string& text, const template_options& options);
-  ~text_template();
-  text_template(text_template&&) noexcept;
-  text_template& operator=(text_template&&) noexcept;
   [[nodiscard]] std::string fill(const arguments& task, place where) const;
 
  private:
   struct impl;
-  std::unique_ptr<const impl> impl_;
+  std::shared_ptr<const impl> impl_;
 };
 
 }  // namespace weir::cli::run

@@ -12,9 +12,10 @@
 namespace weir::cli::run {
 
 struct gather_options {
-  std::optional<std::uint64_t> most{};  ///< -n, -N: records in a task; 0: one, without its values
-  bool fill = false;                    ///< -X: as many as fit
-  std::size_t max_bytes = 0;            ///< -s; 0: what the system allows, at most 128 KiB
+  std::optional<std::uint64_t>
+      most{};                 ///< -n, -N: records in a task; 0: one, without its values
+  bool fill = false;          ///< -X: as many as fit
+  std::size_t max_bytes = 0;  ///< -s; 0: what the system allows, at most 128 KiB
   /// With `fill`: what is left at the end is shared out among so many tasks.
   unsigned slots = 1;
 };

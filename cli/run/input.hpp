@@ -42,15 +42,15 @@ enum class trim : std::uint8_t { none, left, right, both };
 [[nodiscard]] std::string parse_delimiter(const std::string& text);
 
 struct input_options {
-  std::vector<std::string> files;       ///< -a FILE: sources before those of `:::`
-  std::string delimiter = "\n";         ///< -0: "\0"; -d: parse_delimiter()
-  std::optional<std::string> colsep;    ///< --colsep REGEXP
-  bool csv = false;                     ///< --csv; colsep is then a character, "," if not given
-  bool header = false;                  ///< --header : the first record of each source has names
-  std::optional<trim> trimmed;          ///< --trim; without it, both for --colsep, else none
-  bool link = false;                    ///< --link: all sources in step, short ones repeated
-  bool skip_blank = false;              ///< -r: records of nothing but white space are none
-  bool shuffle = false;                 ///< --shuf: reads everything first
+  std::vector<std::string> files;     ///< -a FILE: sources before those of `:::`
+  std::string delimiter = "\n";       ///< -0: "\0"; -d: parse_delimiter()
+  std::optional<std::string> colsep;  ///< --colsep REGEXP
+  bool csv = false;                   ///< --csv; colsep is then a character, "," if not given
+  bool header = false;                ///< --header : the first record of each source has names
+  std::optional<trim> trimmed;        ///< --trim; without it, both for --colsep, else none
+  bool link = false;                  ///< --link: all sources in step, short ones repeated
+  bool skip_blank = false;            ///< -r: records of nothing but white space are none
+  bool shuffle = false;               ///< --shuf: reads everything first
   std::optional<std::uint64_t> seed{};  ///< of the shuffling; random if not given
   int wake_fd = -1;                     ///< next() returns false while it is readable
   /// Told what is no error and yet may be a surprise: a source of a product that is empty.
@@ -63,8 +63,8 @@ struct input_options {
 ///
 /// Errors     weir::error: `usage`, `no_input` (files are looked at here). The source throws
 ///            `data` for a record longer than 16 MiB and for CSV that is none.
-[[nodiscard]] std::unique_ptr<task_source> open(input_options options,
-                                                std::vector<source_spec> sources);
+[[nodiscard]] std::unique_ptr<task_source> open(const input_options& options,
+                                                const std::vector<source_spec>& sources);
 
 /// Reads everything when first asked for something, so that total() is known after that.
 [[nodiscard]] std::unique_ptr<task_source> hold(std::unique_ptr<task_source> source);
