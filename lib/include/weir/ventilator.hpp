@@ -22,6 +22,9 @@ struct ventilator_options : node_options {
   bool sink_connects = false;
   /// How often a task may fail, or take its worker down with it, before it is given up.
   std::uint32_t max_attempts = 3;
+  /// How often it may fail by itself before it is given up, deaths of its workers apart. 0: as
+  /// often as max_attempts says.
+  std::uint32_t max_failures = 0;
   /// Wait before the second attempt; doubles from there, up to 30 s, less a random half.
   std::chrono::milliseconds retry_delay{100};
   /// How long a worker may take over one task. Zero: for ever.
@@ -57,6 +60,8 @@ struct ventilator_stats {
   std::uint64_t rejected = 0;  ///< messages that could not be read
 };
 
+class local_slots;
+
 /// Owns tasks until their outcome is committed: hands them to workers that have room, takes
 /// them back from workers that die, retries what fails.
 ///
@@ -79,6 +84,9 @@ class ventilator {
   /// Without a sink: the results come here.
   ventilator(ventilator_options options, std::function<void(const result&)> on_result);
   ventilator(ventilator_options options, std::unique_ptr<result_store> store);
+  /// Runs tasks here as well: see local_slots.hpp. Then it need not bind or connect to anything.
+  ventilator(ventilator_options options, std::unique_ptr<result_store> store,
+             const local_slots& here);
   /// Abandons what is not done; see stop().
   ~ventilator();
   ventilator(const ventilator&) = delete;

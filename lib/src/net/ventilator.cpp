@@ -1,4 +1,5 @@
 #include "net/committer.hpp"
+#include "net/local_crew.hpp"
 #include "net/node_loop.hpp"
 #include "net/results_impl.hpp"
 #include "proto/limits.hpp"
@@ -6,6 +7,7 @@
 #include "proto/ventilator_state.hpp"
 
 #include <weir/error.hpp>
+#include <weir/local_slots.hpp>
 #include <weir/ventilator.hpp>
 #include <weir/version.hpp>
 
@@ -42,6 +44,7 @@ proto::ventilator_state::options machine_options(const ventilator_options& o,
   proto::ventilator_state::options m;
   m.source = source;
   m.max_attempts = o.max_attempts;
+  m.max_failures = o.max_failures;
   m.retry.base = o.retry_delay;
   m.task_timeout = o.task_timeout;
   m.max_tasks = o.window;
@@ -70,6 +73,7 @@ struct ventilator::impl {
   // whoever submits a task to an idle ventilator sends it himself, without a thread switch.
   std::mutex loop_mutex;
   std::exception_ptr submit_failure;
+  std::thread::id loop_thread;  // set before the crew is given anything
 
   // Between submitters and the loop.
   struct refused {
@@ -94,13 +98,17 @@ struct ventilator::impl {
   std::uint64_t awaited = std::numeric_limits<std::uint64_t>::max();  // see wait_idle()
   std::exception_ptr failure;
   ventilator_stats stats;
+  std::optional<net::local_crew> crew;  // its threads use what is above
   std::thread loop;
 
-  impl(ventilator_options o, std::unique_ptr<result_store> s);
+  impl(ventilator_options o, std::unique_ptr<result_store> s, const local_slots* here);
   ~impl();
   bool add(std::unique_lock<std::mutex>& lock, std::size_t bytes);
   void wake_if_waiting(std::unique_lock<std::mutex>& lock);
   bool send_directly();
+  bool settle_here();
+  void on_slot_done();
+  [[nodiscard]] proto::time_point next_deadline() const;
   void run();
   void take_input();
   void on_message(proto::peer_id peer, proto::message m, proto::time_point now);
@@ -109,8 +117,9 @@ struct ventilator::impl {
   bool publish();
 };
 
-ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s)
-    : options((net::check(o, "ventilator"), std::move(o))),
+ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s,
+                       const local_slots* here)
+    : options((net::check(o, "ventilator", here != nullptr), std::move(o))),
       collects(s != nullptr),
       machine(
           [&] {
@@ -141,6 +150,7 @@ ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s)
   const auto room = machine.free();
   room_tasks = room.tasks;
   room_bytes = room.bytes;
+  if (here) crew.emplace(*here, [this] { on_slot_done(); });
   loop = std::thread([this] { run(); });
 }
 
@@ -177,19 +187,35 @@ void ventilator::impl::wake_if_waiting(std::unique_lock<std::mutex>& lock) {
 }
 
 bool ventilator::impl::send_directly() {
+  if (!settle_here()) return false;
+  const std::lock_guard lock(mutex);
+  loop_waits = true;
+  return true;
+}
+
+/// The loop's round on another thread, if the loop sleeps. False: wake it.
+bool ventilator::impl::settle_here() {
   const std::unique_lock held(loop_mutex, std::try_to_lock);
   if (!held || submit_failure) return false;
   try {
     settle(proto::clock::now());
     (void)publish();
-    const std::lock_guard lock(mutex);
-    loop_waits = true;
   } catch (...) {  // for the loop to throw
     submit_failure = std::current_exception();
     return false;
   }
-  net.nudge(machine.next_deadline());
+  if (machine.complete()) return false;
+  net.nudge(next_deadline());
   return true;
+}
+
+/// On a slot's thread, and on the loop's when it cancels what waits.
+void ventilator::impl::on_slot_done() {
+  thread_local bool inside = false;
+  if (inside || std::this_thread::get_id() == loop_thread) return net.wake();
+  inside = true;
+  if (!settle_here()) net.wake();
+  inside = false;
 }
 
 void ventilator::impl::take_input() {
@@ -238,8 +264,15 @@ void ventilator::impl::collect(proto::time_point now) {
 
 void ventilator::impl::settle(proto::time_point now) {
   take_input();
+  if (crew) crew->collect(now);
   if (collects) collect(now);
   machine.tick(now, out);
+  while (crew && crew->exchange(out, now, [&](proto::message m) {
+    on_message(net::local_crew::peer, std::move(m), now);
+  })) {
+    collect(now);
+    machine.tick(now, out);
+  }
   for (const auto& g : out.failures)
     if (options.on_given_up)
       for (std::uint32_t i = 0; i < g.payloads.size(); ++i) {
@@ -254,6 +287,12 @@ void ventilator::impl::settle(proto::time_point now) {
   net::carry_out(out, net, options);
 }
 
+proto::time_point ventilator::impl::next_deadline() const {
+  auto next = std::min(machine.next_deadline(), core.next_deadline());
+  if (crew) next = std::min(next, crew->next_deadline());
+  return next;
+}
+
 void ventilator::impl::run() {
   sigset_t all;
   sigfillset(&all);
@@ -262,10 +301,10 @@ void ventilator::impl::run() {
     net::patience for_worker(options.connect_timeout);
     net::patience for_sink(options.connect_timeout);
     std::unique_lock held(loop_mutex);
+    loop_thread = std::this_thread::get_id();
     std::uint64_t told = 0;
     for (;;) {
-      auto deadline = std::min({machine.next_deadline(), core.next_deadline(),
-                                for_worker.deadline(), for_sink.deadline()});
+      auto deadline = std::min({next_deadline(), for_worker.deadline(), for_sink.deadline()});
       {
         const std::lock_guard lock(mutex);
         loop_waits = open.empty() && open_refused.empty() && !stopping;
@@ -296,7 +335,9 @@ void ventilator::impl::run() {
         machine.say_bye(proto::bye_reason::finished, now, out);
         break;
       }
-      const std::string at = endpoints.empty() ? options.connect.front() : endpoints.front();
+      const std::string at = !endpoints.empty()        ? endpoints.front()
+                             : options.connect.empty() ? "here"
+                                                       : options.connect.front();
       for_worker.check(machine.stats().workers == 0, now, "no worker at " + at);
       for_sink.check(!machine.has_sink(), now,
                      "no sink at " + (options.sink.empty() ? at : options.sink));
@@ -313,6 +354,7 @@ void ventilator::impl::run() {
     failure = std::current_exception();
   }
   const bool done = machine.complete();
+  if (crew) crew->stop();
   try {
     net::carry_out(out, net, options);
   } catch (...) {  // the last words are a courtesy
@@ -350,13 +392,17 @@ bool ventilator::impl::publish() {
 }
 
 ventilator::ventilator(ventilator_options options, std::unique_ptr<result_store> store)
-    : impl_(std::make_unique<impl>(std::move(options), std::move(store))) {}
+    : impl_(std::make_unique<impl>(std::move(options), std::move(store), nullptr)) {}
+
+ventilator::ventilator(ventilator_options options, std::unique_ptr<result_store> store,
+                       const local_slots& here)
+    : impl_(std::make_unique<impl>(std::move(options), std::move(store), &here)) {}
 
 ventilator::ventilator(ventilator_options options) {
   if (options.sink.empty() && !options.sink_connects)
     throw error(exit_code::usage,
                 "a ventilator without a sink needs somewhere to put results itself");
-  impl_ = std::make_unique<impl>(std::move(options), nullptr);
+  impl_ = std::make_unique<impl>(std::move(options), nullptr, nullptr);
 }
 
 ventilator::ventilator(ventilator_options options, std::function<void(const result&)> on_result)

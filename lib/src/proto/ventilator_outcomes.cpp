@@ -50,13 +50,15 @@ void ventilator_state::on_results(session_id from, result_batch batch, time_poin
 void ventilator_state::on_failure(std::uint64_t first, queued_run task, status code,
                                   const result_run* report, std::uint64_t offset,
                                   time_point now, outbox& out) {
-  ++task.failures;
+  // Its own failures, and the deaths that it may have caused, can have a limit each.
+  const bool apart = report && options_.max_failures > 0;
+  const std::uint32_t failures = apart ? ++task.reported : ++task.failures;
+  const std::uint32_t most = apart ? options_.max_failures : options_.max_attempts;
   task.suspect = false;
   const outcome_details* details =
       report && offset < report->details.size() ? &report->details[offset] : nullptr;
-  if (task.failures < options_.max_attempts && (!details || details->retryable)) {
+  if (failures < most && (!details || details->retryable)) {
     ++counts_.retried;
-    const std::uint32_t failures = task.failures;
     delay(first, std::move(task), options_.retry.after(failures, random_), now);
     return;
   }

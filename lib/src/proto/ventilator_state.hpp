@@ -41,6 +41,8 @@ class ventilator_state {
     source_id source;
     std::uint64_t epoch = 1;
     std::uint32_t max_attempts = 3;
+    /// How often a task may be reported as failed, deaths of workers apart; 0: max_attempts.
+    std::uint32_t max_failures = 0;
     backoff retry{std::chrono::milliseconds(100), std::chrono::seconds(30)};
     duration task_timeout{};  ///< zero: none
     std::uint64_t max_tasks = 65'536;
@@ -123,6 +125,7 @@ class ventilator_state {
     pack payloads;
     std::uint32_t attempts = 0;  // dispatches so far
     std::uint32_t failures = 0;  // of which failed, or took their worker with them
+    std::uint32_t reported = 0;  // failures that count towards max_failures, not in `failures`
     session_id last_worker{};
     bool suspect = false;   // was in hand when a worker died, and has not been cleared
     time_point ready_at{};  // when delayed

@@ -1,0 +1,240 @@
+#include "session.hpp"
+
+#include "command_runner.hpp"
+#include "gather.hpp"
+#include "governor.hpp"
+#include "outcome_writer.hpp"
+#include "printer.hpp"
+#include "signals.hpp"
+#include "spool.hpp"
+#include "task_table.hpp"
+#include "watcher.hpp"
+
+#include <weir/command.hpp>
+#include <weir/error.hpp>
+#include <weir/local_slots.hpp>
+#include <weir/ventilator.hpp>
+
+#include <atomic>
+#include <csignal>
+#include <limits>
+#include <memory>
+#include <utility>
+
+namespace weir::cli::run {
+namespace {
+
+/// Tasks read and not printed yet: bounds memory, and hides that input comes in bursts.
+constexpr std::size_t most_in_hand = 16'384;
+
+std::string joined(const arguments& task) {
+  std::string text;
+  for (const auto& value : task.values) {
+    if (&value != task.values.data()) text += ' ';
+    text += value;
+  }
+  return text;
+}
+
+/// The pieces of one run, in the order in which they need each other.
+class session {
+ public:
+  session(const settings& s, const std::vector<std::string>& words,
+          nodes::node_context& context);
+  int run();
+
+ private:
+  void read(ventilator& tasks);
+  void on_signal(int signal);
+  [[nodiscard]] int conclude(bool read_all);
+  [[nodiscard]] governor_options rules();
+  [[nodiscard]] outcome_writer::options output();
+  [[nodiscard]] ventilator_options node();
+
+  const settings& settings_;
+  nodes::node_context& context_;
+  nodes::signals signals_{SIGUSR1};  // before any thread
+  unsigned jobs_;
+  governor rules_;
+  std::unique_ptr<task_source> source_;
+  template_options strings_;
+  std::optional<command_template> command_;
+  std::optional<text_template> tag_;
+  spool room_;
+  printer print_;
+  task_table table_{most_in_hand};
+  slot_numbers slots_;
+  run_counts counts_;
+  outcome_writer* writer_ = nullptr;  // the ventilator's
+  std::unique_ptr<run_context> local_;
+  std::atomic<int> ended_by_ = 0;
+};
+
+session::session(const settings& s, const std::vector<std::string>& words,
+                 nodes::node_context& context)
+    : settings_(s),
+      context_(context),
+      jobs_(parse_jobs(s.jobs)),
+      rules_(rules()),
+      print_([this] { context_.say.clear(); }) {
+  const auto typed = take_apart(words);
+  auto input = input_of(s);
+  input.wake_fd = rules_.closed_fd();
+  input.warn = [this](const std::string& text) { context_.say.notice(text); };
+  const bool reads_standard_input = s.files.empty() && typed.sources.empty();
+  auto records = open(std::move(input), typed.sources);
+  if (s.eta || s.bar || rules_.halt().wants_total()) records = hold(std::move(records));
+
+  strings_.replace = s.replace;
+  strings_.plus = s.plus;
+  strings_.shell = s.shell;
+  strings_.quote = s.quote;
+  strings_.repeat = s.most.has_value() || s.fill;
+  strings_.names = records->names();
+  strings_.total = records->total();
+  strings_.slots = jobs_;
+  command_.emplace(typed.command, strings_);
+  if (strings_.repeat)
+    records = gather(std::move(records), {s.most, s.fill, s.max_bytes, jobs_}, *command_);
+  source_ = std::move(records);
+  if (s.tag) tag_.emplace(s.replace, strings_);
+  if (!s.tagstring.empty()) tag_.emplace(s.tagstring, strings_);
+
+  local_.reset(new run_context{*command_, table_, rules_, room_, print_, slots_,
+                               term_sequence::parse(s.term_sequence)});
+  local_->output = s.ungroup       ? output_mode::inherit
+                   : s.line_buffer && s.results.empty() ? output_mode::lines
+                                                        : output_mode::keep;
+  local_->say = s.verbose_stdout ? announce::on_stdout
+                : s.verbose      ? announce::on_stderr
+                                 : announce::no;
+  local_->dry_run = s.dry_run;
+  local_->nice = s.nice;
+  local_->retries = s.retries > 0 ? s.retries : std::numeric_limits<std::uint32_t>::max();
+  local_->first_reads_input = !reads_standard_input;
+  if (s.keep_order)
+    local_->may_print = [this](std::uint64_t seq) { return writer_->may_print(seq); };
+}
+
+governor_options session::rules() {
+  governor_options o;
+  const auto limit = parse_timeout(settings_.timeout);
+  o.timeout = limit.fixed;
+  o.timeout_percent = limit.percent;
+  o.delay = settings_.delay;
+  o.max_load = parse_load(settings_.max_load);
+  o.memory_free = settings_.memory_free;
+  o.halt = halt_policy::parse(settings_.halt);
+  o.on_halt = [this](halt_policy::decision what) {
+    context_.say.notice(what == halt_policy::decision::now
+                            ? "--halt: ending what runs"
+                            : "--halt: finishing what runs, starting no more");
+  };
+  return o;
+}
+
+outcome_writer::options session::output() {
+  outcome_writer::options o;
+  o.keep_order = settings_.keep_order;
+  if (tag_)
+    o.tag = [this](const task_record& task, place where) {
+      return tag_->fill(task.values, where) + "\t";
+    };
+  local_->tag = o.tag;
+  if (!settings_.joblog.empty()) o.log.emplace(settings_.joblog);
+  if (!settings_.results.empty()) {
+    o.files = open_results(settings_.results, *command_, strings_);
+    o.print = false;
+  }
+  return o;
+}
+
+ventilator_options session::node() {
+  ventilator_options o;
+  static_cast<node_options&>(o) = settings_.node;
+  o.name = context_.name;
+  o.bind = settings_.listen;
+  o.window = most_in_hand;
+  o.max_failures = local_->retries;
+  o.retry_delay = std::chrono::milliseconds(0);
+  return o;
+}
+
+int session::run() {
+  std::signal(SIGCHLD, SIG_DFL);  // whoever started us may ignore it
+  start_reaper();                 // before any thread
+  auto writer = std::make_unique<outcome_writer>(output(), *command_, table_, rules_, room_,
+                                                 print_, counts_);
+  writer_ = writer.get();
+  ventilator tasks(node(), std::move(writer),
+                   local_slots(jobs_, [this](unsigned) -> std::unique_ptr<exec::runner> {
+                     return std::make_unique<command_runner>(*local_);
+                   }));
+  nodes::watcher watch(
+      signals_, [this](int signal) { on_signal(signal); }, [this] { rules_.tick(); });
+  read(tasks);
+  const bool read_all = rules_.level() == governor::pressure::none;
+  (void)tasks.wait();
+  return conclude(read_all);
+}
+
+void session::read(ventilator& tasks) {
+  std::uint64_t number = 0;
+  std::uint64_t seq = 0;
+  const bool listens = !settings_.listen.empty();
+  for (arguments values; source_->next(values);) {
+    ++number;
+    // What a worker elsewhere gets if it has a command of its own; here the table has more.
+    const std::string payload = listens ? joined(values) : std::string();
+    table_.add(++seq, number, std::move(values));
+    if (!tasks.submit(payload)) return;
+  }
+  rules_.set_total(seq);
+}
+
+void session::on_signal(int signal) {
+  using pressure = governor::pressure;
+  if (signal == SIGUSR1) {
+    const auto lines = rules_.running();
+    context_.say.notice(std::to_string(lines.size()) + " running, " +
+                        std::to_string(counts_.done) + " done");
+    for (const auto& line : lines) context_.say.notice(line);
+    return;
+  }
+  if (signal == SIGHUP) {
+    context_.say.notice("finishing what runs, starting no more");
+    return rules_.press(pressure::start_no_more);
+  }
+  const bool again = ended_by_.exchange(signal) != 0;
+  context_.say.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
+  rules_.press(again ? pressure::kill_all : pressure::end_all);
+}
+
+int session::conclude(bool read_all) {
+  const std::uint64_t skipped = counts_.skipped;
+  if (skipped > 0 || !read_all) {
+    std::string text = std::to_string(counts_.done) + " done, " +
+                       (read_all ? std::to_string(skipped) : "the others") + " not";
+    text += settings_.joblog.empty()
+                ? "; with --joblog FILE it could be resumed"
+                : "; to go on, give the same command again with --resume";
+    context_.say.notice(text);
+  }
+  if (const int signal = ended_by_)
+    return static_cast<int>(exit_code::signalled) + signal;
+  return rules_.halt().exit_status();
+}
+
+}  // namespace
+
+int run_session(const settings& s, const std::vector<std::string>& words,
+                nodes::node_context& context) {
+  auto command = words;
+  if (!command.empty() && command[0] == "--")
+    command.erase(command.begin());
+  else
+    refuse_unknown(command);
+  return session(s, command, context).run();
+}
+
+}  // namespace weir::cli::run
