@@ -159,6 +159,7 @@ constexpr std::array table{
     foreign_option{"--profile -J", "use --config FILE, or an alias of your shell"},
     foreign_option{"--plain", "leave it out: nothing is read that is not asked for"},
     foreign_option{"--gnu --tollef", "leave it out"},
+    foreign_option{"-V", "use --version"},
     foreign_option{"--minversion", "see weir run --version"},
     foreign_option{"--embed", "weir is a program: scripts call it"},
     foreign_option{"--shebang --hashbang", script},

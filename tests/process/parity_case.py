@@ -4,6 +4,8 @@ import dataclasses
 import re
 import typing
 
+from support import DEADLINE
+
 ORDERED, ANY_ORDER = "ordered", "any order"
 
 
@@ -46,6 +48,8 @@ class Case:
     because: str = ""
     #: Why only weir is asked. What parallel would do is known.
     without_parallel: str = ""
+    #: A run that takes longer has hung.
+    deadline: float = DEADLINE
 
     def __post_init__(self):
         assert bool(self.args) != bool(self.script), self.name
@@ -56,22 +60,19 @@ class Case:
         return re.sub(r"\W+", "_", self.name).strip("_")
 
 
-def case(name, *args, stdin=b"", files=None, env=None, order=ORDERED, varies=(), without_parallel="",
-         differs=None, because="", **result):
-    """A row: what is not about the run is about its result."""
-    return Case(name, args, "", stdin, files or {}, env or {}, _result(result), order, varies,
-                differs, because, without_parallel)
+#: What is about the result; all else is about the run.
+_CLAIMS = [field.name for field in dataclasses.fields(Result)]
 
 
-def script(name, text, stdin=b"", files=None, env=None, order=ORDERED, varies=(), without_parallel="",
-           differs=None, because="", **result):
+def case(name, *args, **fields):
+    """A row: fields of Case, and of its Result, whose status is 0 unless said otherwise."""
+    claims = {"status": 0, **{key: fields.pop(key) for key in _CLAIMS if key in fields}}
+    return Case(name, args, result=Result(**claims), **fields)
+
+
+def script(name, text, **fields):
     """The same for a shell script, in which `tool` is `parallel` or `weir run`."""
-    return Case(name, (), text, stdin, files or {}, env or {}, _result(result), order, varies,
-                differs, because, without_parallel)
-
-
-def _result(fields):
-    return Result(**{"status": 0, **fields})
+    return case(name, script=text, **fields)
 
 
 def lines(*values):

@@ -84,7 +84,9 @@ TAG = [
          out=b"1-a\ta.x\n2-b\tb.y\n"),
     case("--tagstring without a value in it", "-k", "--tagstring", "T", "echo", ":::", "a",
          out=b"T\ta\n"),
-    case("-u does not tag", "-u", "-j1", "--tag", "echo", ":::", "a", out=b"a\n"),
+    case("-u does not tag", "-u", "-j1", "--tag", "echo", ":::", "a", out=b"a\n",
+         differs=Result(status=255, out=b"", err="--tag"),
+         because="what would have no effect is refused"),
 ]
 
 RECORDS = [
