@@ -32,8 +32,7 @@ void declare_input(CLI::App& app, settings& s) {
   text(app, "-C,--colsep", s.colsep, "REGEXP", "Split each line into columns {1} {2} ...")
       ->group(group);
   app.add_flag("--csv", s.csv, "Lines are CSV")->group(group);
-  text(app, "--header", s.header, ":",
-       "The first line of each source names its columns: {name}")
+  text(app, "--header", s.header, ":", "The first line of each source names its columns: {name}")
       ->check(CLI::IsMember({":"}))
       ->group(group);
   app.add_flag("--link,--xapply", s.link, "Go through all sources in step")->group(group);
@@ -77,8 +76,7 @@ void declare_command(CLI::App& app, settings& s) {
       ->group(group);
   app.add_flag("-q,--quote", s.quote, "The command is no script, whatever is in it")
       ->group(group);
-  app.add_flag("--dry-run,--dryrun", s.dry_run, "Print the commands and run none")
-      ->group(group);
+  app.add_flag("--dry-run,--dryrun", s.dry_run, "Print the commands and run none")->group(group);
   app.add_option("--nice", s.nice, "Run commands with this niceness")
       ->type_name("N")
       ->check(CLI::Range(-20, 19))
@@ -100,8 +98,7 @@ void declare_output(CLI::App& app, settings& s) {
                         ->group(group);
   grouped->excludes(lines, ungrouped);
   lines->excludes(ungrouped);
-  auto* tag =
-      app.add_flag("--tag", s.tag, "The value and a TAB before each line")->group(group);
+  auto* tag = app.add_flag("--tag", s.tag, "The value and a TAB before each line")->group(group);
   auto* tagstring =
       text(app, "--tagstring", s.tagstring, "TEXT", "TEXT and a TAB before each line")
           ->group(group);

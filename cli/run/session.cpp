@@ -102,7 +102,7 @@ session::session(const settings& s, const std::vector<std::string>& words,
 
   local_.reset(new run_context{*command_, table_, rules_, room_, print_, slots_,
                                term_sequence::parse(s.term_sequence)});
-  local_->output = s.ungroup                            ? output_mode::inherit
+  local_->output = s.ungroup       ? output_mode::inherit
                    : s.line_buffer && s.results.empty() ? output_mode::lines
                                                         : output_mode::keep;
   local_->say = s.verbose_stdout ? announce::on_stdout
@@ -215,11 +215,13 @@ int session::conclude(bool read_all) {
   if (skipped > 0 || !read_all) {
     std::string text = std::to_string(counts_.done) + " done, " +
                        (read_all ? std::to_string(skipped) : "the others") + " not";
-    text += settings_.joblog.empty() ? "; with --joblog FILE it could be resumed"
-                                     : "; to go on, give the same command again with --resume";
+    text += settings_.joblog.empty()
+                ? "; with --joblog FILE it could be resumed"
+                : "; to go on, give the same command again with --resume";
     context_.say.notice(text);
   }
-  if (const int signal = ended_by_) return static_cast<int>(exit_code::signalled) + signal;
+  if (const int signal = ended_by_)
+    return static_cast<int>(exit_code::signalled) + signal;
   return rules_.halt().exit_status();
 }
 
