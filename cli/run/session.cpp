@@ -5,6 +5,7 @@
 #include "governor.hpp"
 #include "outcome_writer.hpp"
 #include "printer.hpp"
+#include "resume.hpp"
 #include "signals.hpp"
 #include "spool.hpp"
 #include "task_table.hpp"
@@ -44,6 +45,8 @@ class session {
   int run();
 
  private:
+  [[nodiscard]] std::string joblog_file() const;
+  [[nodiscard]] std::unique_ptr<task_source> retry();
   void read(ventilator& tasks);
   void on_signal(int signal);
   [[nodiscard]] int conclude(bool read_all);
@@ -57,6 +60,8 @@ class session {
   unsigned jobs_;
   governor rules_;
   std::unique_ptr<task_source> source_;
+  failed_before* retried_ = nullptr;  // source_, with --retry-failed
+  std::optional<done_before> done_before_;
   template_options strings_;
   std::optional<command_template> command_;
   std::optional<text_template> tag_;
@@ -82,7 +87,7 @@ session::session(const settings& s, const std::vector<std::string>& words,
   input.wake_fd = rules_.closed_fd();
   input.warn = [this](const std::string& text) { context_.say.notice(text); };
   const bool reads_standard_input = s.files.empty() && typed.sources.empty();
-  auto records = open(std::move(input), typed.sources);
+  auto records = s.retry_failed ? retry() : open(std::move(input), typed.sources);
   if (s.eta || s.bar || rules_.halt().wants_total()) records = hold(std::move(records));
 
   strings_.replace = s.replace;
@@ -93,10 +98,14 @@ session::session(const settings& s, const std::vector<std::string>& words,
   strings_.names = records->names();
   strings_.total = records->total();
   strings_.slots = jobs_;
-  command_.emplace(typed.command, strings_);
+  command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);
   if (strings_.repeat)
     records = gather(std::move(records), {s.most, s.fill, s.max_bytes, jobs_}, *command_);
   source_ = std::move(records);
+  if (s.resume || s.resume_failed)
+    done_before_.emplace(joblog_file(), s.resume_failed
+                                            ? done_before::counts::successes
+                                            : done_before::counts::whatever_came);
   if (s.tag) tag_.emplace(s.replace, strings_);
   if (!s.tagstring.empty()) tag_.emplace(s.tagstring, strings_);
 
@@ -114,6 +123,17 @@ session::session(const settings& s, const std::vector<std::string>& words,
   local_->first_reads_input = !reads_standard_input;
   if (s.keep_order)
     local_->may_print = [this](std::uint64_t seq) { return writer_->may_print(seq); };
+}
+
+std::string session::joblog_file() const {
+  const std::string& name = settings_.joblog;
+  return name.starts_with('+') ? name.substr(1) : name;
+}
+
+std::unique_ptr<task_source> session::retry() {
+  auto failed = std::make_unique<failed_before>(joblog_file());
+  retried_ = failed.get();
+  return failed;
 }
 
 governor_options session::rules() {
@@ -141,7 +161,9 @@ outcome_writer::options session::output() {
       return tag_->fill(task.values, where) + "\t";
     };
   local_->tag = o.tag;
-  if (!settings_.joblog.empty()) o.log.emplace(settings_.joblog);
+  const bool goes_on = settings_.resume || settings_.resume_failed || settings_.retry_failed;
+  if (!settings_.joblog.empty())
+    o.log.emplace(goes_on ? "+" + joblog_file() : settings_.joblog);
   if (!settings_.results.empty()) {
     o.files = open_results(settings_.results, *command_, strings_);
     o.print = false;
@@ -183,13 +205,18 @@ void session::read(ventilator& tasks) {
   std::uint64_t seq = 0;
   const bool listens = !settings_.listen.empty();
   for (arguments values; source_->next(values);) {
-    ++number;
+    number = retried_ ? retried_->number() : number + 1;
+    if (done_before_ && done_before_->take(number, command_->text(values, {number}))) continue;
     // What a worker elsewhere gets if it has a command of its own; here the table has more.
     const std::string payload = listens ? joined(values) : std::string();
     table_.add(++seq, number, std::move(values));
     if (!tasks.submit(payload)) return;
   }
   rules_.set_total(seq);
+  if (done_before_ && done_before_->left() > 0)
+    context_.say.notice(std::to_string(done_before_->left()) +
+                        " tasks of the joblog are not among these: the list or the command has "
+                        "changed");
 }
 
 void session::on_signal(int signal) {
@@ -229,6 +256,10 @@ int session::conclude(bool read_all) {
 
 int run_session(const settings& s, const std::vector<std::string>& words,
                 nodes::node_context& context) {
+  if ((s.resume || s.resume_failed || s.retry_failed) && s.joblog.empty())
+    throw error(exit_code::usage,
+                "--resume, --resume-failed and --retry-failed need --joblog FILE, which says "
+                "what was done");
   auto command = words;
   if (!command.empty() && command[0] == "--")
     command.erase(command.begin());

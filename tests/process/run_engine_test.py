@@ -204,5 +204,53 @@ class Control(Runs):
         self.assertFalse(os.path.exists(self.path("made")))
 
 
+class Resume(Runs):
+    COMMAND = "echo {}; [ ! -e %s/{} ]"
+
+    def go(self, values, *options, code=0):
+        return self.run_it("-k", "--joblog", self.path("log"), *options, self.COMMAND % self.dir, ":::", *values,
+                           code=code).split()
+
+    def test_what_is_in_the_joblog_is_left_out_and_what_failed_is_not_if_asked(self):
+        self.write("b", b"")
+        self.assertEqual(self.go("abc", code=1), ["a", "b", "c"])
+        self.assertEqual(self.go("abcd", "--resume"), ["d"])
+        self.assertEqual(self.go("abcd", "--resume"), [])
+        os.remove(self.path("b"))
+        self.assertEqual(self.go("abcd", "--resume-failed"), ["b"])
+        self.assertEqual(self.go("abcd", "--resume-failed"), [])
+
+    def test_an_edited_list_is_told_from_the_old_one_by_what_is_in_it(self):
+        self.go("abc")
+        self.assertEqual(self.go("cxab", "--resume"), ["x"])
+        self.assertEqual(self.go("yx", "--resume"), ["y"])
+        self.assertIn("3 tasks of the joblog are not among these", self.said)
+
+    def test_equal_tasks_are_done_as_often_as_they_are_there(self):
+        self.go("aa")
+        self.assertEqual(self.go("aaa", "--resume"), ["a"])
+
+    def test_what_failed_is_run_again_as_the_joblog_has_it(self):
+        self.write("b", b"")
+        self.go("abc", code=1)
+        os.remove(self.path("b"))
+        got = self.run_it("--joblog", self.path("log"), "--retry-failed", "ignored", ":::", "z")
+        self.assertEqual(got, "b\n")
+        self.assertEqual(self.run_it("--joblog", self.path("log"), "--retry-failed"), "")
+
+    def test_a_line_that_a_crash_has_cut_short_is_left_out(self):
+        self.go("ab")
+        whole = self.read("log")
+        self.write("log", whole[:-3])
+        self.assertEqual(self.go("ab", "--resume"), ["b"])
+
+    def test_what_is_no_joblog_is_refused(self):
+        self.write("log", b"something else\n")
+        self.run_it("--joblog", self.path("log"), "--resume", "echo", ":::", "a", code=255)
+        self.assertIn("line 1 is not that of a task", self.said)
+        self.run_it("--resume", "echo", ":::", "a", code=255)
+        self.assertIn("--joblog", self.said)
+
+
 if __name__ == "__main__":
     main()
