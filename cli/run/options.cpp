@@ -156,6 +156,21 @@ void declare_control(CLI::App& app, settings& s) {
   app.add_flag("--will-cite,--no-notice")->group("");  // so that scripts need not change
 }
 
+void declare_links(CLI::App& app, settings& s) {
+  nodes::add_endpoints(app, "--listen", s.listen, "",
+                       "Give tasks to workers that connect here as well: weir-worker --from. "
+                       "They run their own command, or this one with --accept-command")
+      ->group("Other machines");
+  app.add_flag("--insecure", s.node.insecure,
+               "Allow addresses that other machines can reach: nothing is authenticated or "
+               "encrypted yet")
+      ->group("Other machines");
+  nodes::add_duration(app, "--heartbeat", s.node.heartbeat,
+                      "How often a silent node shows that it lives; five times this without a "
+                      "word and it is taken for dead")
+      ->group("Other machines");
+}
+
 double number_in(const std::string& text, std::string_view digits, const char* option) {
   double value = 0;
   const auto [end, failure] =
@@ -175,6 +190,7 @@ void declare(CLI::App& app, settings& s) {
   declare_command(app, s);
   declare_output(app, s);
   declare_control(app, s);
+  declare_links(app, s);
 }
 
 unsigned parse_jobs(const std::string& text) {

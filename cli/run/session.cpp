@@ -48,6 +48,8 @@ class session {
   [[nodiscard]] std::string joblog_file() const;
   [[nodiscard]] std::unique_ptr<task_source> retry();
   void read(ventilator& tasks);
+  [[nodiscard]] std::vector<std::string> for_elsewhere(const arguments& values,
+                                                       std::uint64_t number) const;
   void on_signal(int signal);
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
@@ -176,6 +178,9 @@ ventilator_options session::node() {
   static_cast<node_options&>(o) = settings_.node;
   o.name = context_.name;
   o.bind = settings_.listen;
+  o.on_notice = [this](bool warning, const std::string& text) {
+    if (warning || !settings_.listen.empty()) context_.say.notice(text);
+  };
   o.window = most_in_hand;
   o.max_failures = local_->retries;
   o.retry_delay = std::chrono::milliseconds(0);
@@ -207,16 +212,29 @@ void session::read(ventilator& tasks) {
   for (arguments values; source_->next(values);) {
     number = retried_ ? retried_->number() : number + 1;
     if (done_before_ && done_before_->take(number, command_->text(values, {number}))) continue;
-    // What a worker elsewhere gets if it has a command of its own; here the table has more.
-    const std::string payload = listens ? joined(values) : std::string();
+    // Here the table has all that is needed. A worker elsewhere gets the value, or a command.
+    std::string value, command;
+    if (listens) {
+      value = joined(values);
+      command = encode_command(for_elsewhere(values, number));
+    }
     table_.add(++seq, number, std::move(values));
-    if (!tasks.submit(payload)) return;
+    if (!(listens ? tasks.submit(value, command) : tasks.submit({}))) return;
   }
   rules_.set_total(seq);
   if (done_before_ && done_before_->left() > 0)
     context_.say.notice(std::to_string(done_before_->left()) +
                         " tasks of the joblog are not among these: the list or the command has "
                         "changed");
+}
+
+std::vector<std::string> session::for_elsewhere(const arguments& values,
+                                                std::uint64_t number) const {
+  auto words = command_->argv(values, {number, 1});
+  if (number == 1 && words != command_->argv(values, {number, 2}))
+    throw error(exit_code::usage,
+                "{%} numbers the slots of this machine: with --listen, leave it out");
+  return words;
 }
 
 void session::on_signal(int signal) {

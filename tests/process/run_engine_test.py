@@ -252,5 +252,69 @@ class Resume(Runs):
         self.assertIn("--joblog", self.said)
 
 
+class OtherMachines(Runs):
+    """Workers that join while it runs, here as other processes."""
+
+    def setUp(self):
+        super().setUp()
+        self.where = self.tcp_endpoint()
+
+    def start_run(self, *arguments, **how):
+        return self.weir("run", "--listen", self.where, "--heartbeat", "100ms", "-j1", *arguments, **how)
+
+    def hosts_of(self, tasks):
+        return {self.joblog()[n][0] for n in tasks}
+
+    def test_a_worker_runs_its_own_command_on_the_values(self):
+        node = self.start_run("sh", "-c", "while [ ! -e %s ]; do sleep 0.02; done; echo here {}" % self.path("go"),
+                              ":::", *map(str, range(20)))
+        self.worker("--from", self.where, "-j1", "--", "sh", "-c", "echo there {}; [ {} != 15 ] || : > %s" %
+                    self.path("go"))
+        self.ends(node, 0)
+        lines = node.stdout().decode().splitlines()
+        self.assertOnce([line.split()[1] for line in lines], [str(n) for n in range(20)])
+        self.assertEqual({line.split()[0] for line in lines}, {"here", "there"})
+
+    def test_a_worker_that_accepts_commands_runs_the_one_that_came(self):
+        script = "[ -n \"$HERE\" ] && while [ ! -e %s ]; do sleep 0.02; done; echo got {}; [ {} != 15 ] || : > %s" % (
+            self.path("go"), self.path("go"))
+        node = self.start_run("-k", "--joblog", self.path("log"), script, ":::", *map(str, range(20)),
+                              env={"HERE": "1"})
+        self.worker("--from", self.where, "-j1", "--accept-command")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout().decode().split("\n")[:-1], ["got %d" % n for n in range(20)])
+        self.assertEqual(len(self.hosts_of(range(1, 21))), 2)
+
+    def test_a_worker_that_dies_costs_nothing_even_if_a_command_may_fail_only_once(self):
+        node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
+        dying = self.worker("--from", self.where, "-j4", "--accept-command")
+        wait_until(lambda: dying.children(), "it has something to do")
+        dying.kill()
+        self.ends(node, 0)
+        self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_a_worker_that_leaves_in_good_order_costs_nothing(self):
+        node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
+        leaving = self.worker("--from", self.where, "-j4", "--accept-command")
+        wait_until(lambda: node.stderr().count("joined") == 2, "it has joined")
+        leaving.send(signal.SIGTERM)
+        self.ends(leaving, 0)
+        self.ends(node, 0)
+        self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_a_failure_elsewhere_counts_like_one_here(self):
+        node = self.start_run("--joblog", self.path("log"), "-k", "while [ ! -e %s ] && [ -n \"$HERE\" ]; do "
+                              "sleep 0.02; done; : > %s; exit {}" % (self.path("go"), self.path("go")), ":::",
+                              "0", "3", "0", "3", env={"HERE": "1"})
+        self.worker("--from", self.where, "--accept-command")
+        self.ends(node, 2)
+        self.assertEqual([self.joblog()[n][5] for n in (1, 2, 3, 4)], ["0", "3", "0", "3"])
+
+    def test_a_slot_number_means_nothing_elsewhere(self):
+        node = self.start_run("echo", "{%}", ":::", "1")
+        self.ends(node, 255)
+        self.assertIn("{%}", node.stderr())
+
+
 if __name__ == "__main__":
     main()
