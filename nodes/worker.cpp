@@ -148,8 +148,7 @@ void settle_command(settings& s, std::vector<std::string> literal, int argc, cha
       throw CLI::ValidationError("COMMAND", "with --method, commands are given by --method");
     return;
   }
-  if (s.command.argv.empty() && !s.command.accept_commands)
-    throw CLI::RequiredError("COMMAND");
+  if (s.command.argv.empty() && !s.command.accept_commands) throw CLI::RequiredError("COMMAND");
   for (const std::string_view given : std::vector<std::string_view>(argv + 1, argv + argc))
     if (given.starts_with('[') && given.ends_with(']'))
       throw CLI::ValidationError("COMMAND", "say -- before it: '" + std::string(given) +
@@ -233,7 +232,8 @@ int main(int argc, char** argv) {
         app.parse_complete_callback([&] {
           if (app.count("--bind") > 0 && app.count("--from") == 0) s.node.connect.clear();
           settle_command(s, literal, argc, argv);
-          check_methods(app, s.methods, {"--to", "--accept-command", "--stdin", "--coproc", "--plain"});
+          check_methods(app, s.methods,
+                        {"--to", "--accept-command", "--stdin", "--coproc", "--plain"});
           if (s.methods.on()) settle_gateways(app, s, argc, argv);
           check_plain(app, s.plain, {"--serve", "--heartbeat", "--accept-command"});
         });

@@ -24,8 +24,8 @@ using proto::duration;
 using proto::time_point;
 using namespace std::chrono_literals;
 
-/// For this long we do not look at what a command writes, see exec::process_runner: most are done
-/// by then, and have cost one wake-up instead of one for each write.
+/// For this long we do not look at what a command writes, see exec::process_runner: most are
+/// done by then, and have cost one wake-up instead of one for each write.
 constexpr duration quiet = 10ms;
 constexpr std::size_t much = 32 * 1024;
 /// A pipe holds 64 KiB, 1 MiB at most. A bound, as what has left its group may go on writing.
@@ -33,9 +33,7 @@ constexpr int most_left_reads = 16;
 /// How often --timeout N% is looked at anew.
 constexpr duration limit_interval = 200ms;
 
-exec::unique_fd copy_of(int fd) {
-  return exec::unique_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-}
+exec::unique_fd copy_of(int fd) { return exec::unique_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 
 char* mutable_c_str(const std::string& text) {
   return const_cast<char*>(text.c_str());  // execve() promises not to change it
@@ -107,7 +105,9 @@ void command_runner::run_one(exec::claim& tasks, std::uint32_t i) {
     self_.number = task->number;
     self_.since = now.started;
     self_.give_way = false;
-    self_.describe = [this, &now] { return context_.command.text(now.task.values, now.where()); };
+    self_.describe = [this, &now] {
+      return context_.command.text(now.task.values, now.where());
+    };
     context_.rules.enter(self_);
     why = attend(tasks, i, now);
     context_.rules.leave(self_);
@@ -282,9 +282,9 @@ command_runner::cut_short command_runner::attend(exec::claim& tasks, std::uint32
     if (why == cut_short::no) until = std::min(until, now.expires);
     if (!listen) until = std::min(until, now.started + quiet);
     if (context_.rules.limit_moves()) until = std::min(until, time + limit_interval);
-    pollfd watched[] = {{child_.pidfd(), POLLIN, 0},        {tasks.wake_fd(), POLLIN, 0},
-                        {self_.wake_fd, POLLIN, 0},         {now.ours.out.get(), POLLIN, 0},
-                        {now.ours.err.get(), POLLIN, 0},    {now.ours.in.get(), POLLOUT, 0}};
+    pollfd watched[] = {{child_.pidfd(), POLLIN, 0},     {tasks.wake_fd(), POLLIN, 0},
+                        {self_.wake_fd, POLLIN, 0},      {now.ours.out.get(), POLLIN, 0},
+                        {now.ours.err.get(), POLLIN, 0}, {now.ours.in.get(), POLLOUT, 0}};
     if (::poll(watched, listen ? std::size(watched) : 3, exec::poll_timeout(until, time)) < 0 &&
         errno != EINTR) {
       child_.kill();  // out of memory, by the manual: there is no way to attend to it

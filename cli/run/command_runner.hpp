@@ -55,9 +55,9 @@ struct run_context {
   std::atomic<bool> first_reads_input = false;
 };
 
-/// One process for each task. Unlike exec::process_runner it makes the arguments of what the user
-/// has written and of columns, keeps output of any size, and ends commands when --halt, --timeout
-/// or --memfree says so.
+/// One process for each task. Unlike exec::process_runner it makes the arguments of what the
+/// user has written and of columns, keeps output of any size, and ends commands when --halt,
+/// --timeout or --memfree says so.
 class command_runner final : public exec::runner {
  public:
   explicit command_runner(run_context& context);

@@ -29,7 +29,8 @@ task_end end_of(const result& outcome) {
     end.signal = outcome.details->signal;
   }
   if (outcome.code == status::deadline_exceeded) end.exit_code = -1;
-  // Not the command's own doing: it has no exit code, and must not look as if it had ended well.
+  // Not the command's own doing: it has no exit code, and must not look as if it had ended
+  // well.
   if (end.exit_code == 0 && end.signal == 0) end.exit_code = 255;
   return end;
 }

@@ -31,8 +31,8 @@ void wake(int fd) {
 std::string describe(const running_task& task, std::chrono::steady_clock::time_point now) {
   const auto seconds =
       std::chrono::duration_cast<std::chrono::seconds>(now - task.since).count();
-  return "task " + std::to_string(task.number) + " for " + std::to_string(seconds) + " s: " +
-         task.describe();
+  return "task " + std::to_string(task.number) + " for " + std::to_string(seconds) +
+         " s: " + task.describe();
 }
 
 }  // namespace
@@ -133,9 +133,8 @@ void governor::tick() {
   const auto leaving = std::find_if(running_.begin(), running_.end(),
                                     [](const auto* t) { return t->give_way.load(); });
   if (leaving != running_.end()) return;
-  auto* youngest = *std::max_element(running_.begin(), running_.end(), [](auto* a, auto* b) {
-    return a->since < b->since;
-  });
+  auto* youngest = *std::max_element(running_.begin(), running_.end(),
+                                     [](auto* a, auto* b) { return a->since < b->since; });
   youngest->give_way = true;
   wake(youngest->wake_fd);
 }

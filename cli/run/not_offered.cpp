@@ -21,7 +21,8 @@ constexpr replacement not_offered[] = {
     {"--slf", "start weir-worker on the other machines and --listen here"},
     {"--nonall", "weir has no ssh: use a loop over the machines"},
     {"--onall", "weir has no ssh: use a loop over the machines"},
-    {"--transferfile", "send the file's content as the task, with --pipe, or share a directory"},
+    {"--transferfile",
+     "send the file's content as the task, with --pipe, or share a directory"},
     {"--transfer", "send the file's content as the task, with --pipe, or share a directory"},
     {"--return", "let the command print its result: --results collects it"},
     {"--cleanup", "let the command remove what it leaves: rm in the script"},
@@ -92,8 +93,8 @@ void refuse_unknown(const std::vector<std::string>& words) {
   for (const auto& known : not_offered) {
     const bool attached = known.option.size() == 2 && option.starts_with(known.option);
     if (option == known.option || (attached && !option.starts_with("--")))
-      throw error(exit_code::usage, std::string(known.option) + " is not offered: " +
-                                        std::string(known.instead) +
+      throw error(exit_code::usage, std::string(known.option) +
+                                        " is not offered: " + std::string(known.instead) +
                                         " (docs/from-parallel.md)");
   }
   throw error(exit_code::usage,

@@ -252,6 +252,62 @@ class Resume(Runs):
         self.assertIn("--joblog", self.said)
 
 
+LINES = b"".join(b"line %d\n" % n for n in range(100_000))
+
+
+class Pipe(Runs):
+    def test_blocks_of_whole_lines_are_what_commands_read(self):
+        got = self.run_it("--pipe", "-k", "--block", "50k", "cat", input=LINES)
+        self.assertEqual(got.encode(), LINES)
+        sizes = self.run_it("--pipe", "--block", "50k", "wc", "-c", input=LINES).split()
+        self.assertGreater(len(sizes), 20)
+        self.assertLessEqual(max(map(int, sizes)), 50_000)
+
+    def test_a_record_longer_than_a_block_stays_whole(self):
+        got = self.run_it("--pipe", "-k", "--block", "10", "wc", "-c", input=b"short\n" + b"x" * 1000 + b"\nlast")
+        self.assertEqual(got.split(), ["6", "1001", "4"])
+
+    def test_so_many_records_are_in_a_block_if_asked(self):
+        got = self.run_it("--pipe", "-k", "-N", "3", "wc", "-l", input=b"1\n2\n3\n4\n5\n6\n7\n")
+        self.assertEqual(got.split(), ["3", "3", "1"])
+
+    def test_records_end_and_begin_with_what_one_says(self):
+        got = self.run_it("--pipe", "-k", "-N", "1", "--recend", ";", "cat; echo", input=b"a;b\n;c")
+        self.assertEqual(got, "a;\nb\n;\nc\n")
+        got = self.run_it("--pipe", "-k", "-N", "1", "--recstart", ">", "cat; echo", input=b">a\nb>c>")
+        self.assertEqual(got, ">a\nb\n>c\n>\n")
+
+    def test_a_command_need_not_read_everything(self):
+        got = self.run_it("--pipe", "-k", "--block", "200k", "head", "-n1", input=LINES)
+        self.assertEqual(got.splitlines()[0], "line 0")
+
+    def test_round_robin_starts_a_command_for_each_slot(self):
+        got = self.run_it("--pipe", "--round-robin", "-j2", "--block", "10k", "wc", "-l", input=LINES).split()
+        self.assertLessEqual(len(got), 2)
+        self.assertEqual(sum(map(int, got)), 100_000)
+
+    def test_round_robin_counts_commands_that_fail(self):
+        self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
+
+    def test_too_large_a_block_is_refused(self):
+        self.run_it("--pipe", "--block", "17M", "cat", input=b"", code=255)
+        self.assertIn("at most 16M", self.said)
+
+
+class Coproc(Runs):
+    def test_a_line_in_is_a_line_out(self):
+        got = self.run_it("-k", "-j2", "--coproc", "sed", "-u", "s/line/got/", input=LINES)
+        self.assertEqual(got.encode(), LINES.replace(b"line", b"got"))
+
+    def test_what_does_not_go_with_it_is_refused(self):
+        self.run_it("--coproc", "--joblog", self.path("log"), "cat", input=b"1\n", code=255)
+        self.assertIn("--coproc", self.said)
+
+    def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
+        self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
+                    input=b"1\n2\n3\n", code=1)
+
+
 class OtherMachines(Runs):
     """Workers that join while it runs, here as other processes."""
 

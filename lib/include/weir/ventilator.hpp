@@ -89,7 +89,8 @@ class ventilator {
   /// Without a sink: the results come here.
   ventilator(ventilator_options options, std::function<void(const result&)> on_result);
   ventilator(ventilator_options options, std::unique_ptr<result_store> store);
-  /// Runs tasks here as well: see local_slots.hpp. Then it need not bind or connect to anything.
+  /// Runs tasks here as well: see local_slots.hpp. Then it need not bind or connect to
+  /// anything.
   ventilator(ventilator_options options, std::unique_ptr<result_store> store,
              const local_slots& here);
   /// Abandons what is not done; see stop().

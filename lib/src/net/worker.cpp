@@ -239,14 +239,14 @@ void worker::task_worker::publish() {
 }
 
 worker::worker(worker_options options, runner each)
-    : impl_(std::make_unique<task_worker>(std::move(options), [each](unsigned) {
-        return std::make_unique<net::function_runner>(each);
-      }, false)) {}
+    : impl_(std::make_unique<task_worker>(
+          std::move(options),
+          [each](unsigned) { return std::make_unique<net::function_runner>(each); }, false)) {}
 
 worker::worker(worker_options options, command_options command)
-    : impl_(std::make_unique<task_worker>(std::move(options),
-                                          exec::command_runner_factory(command),
-                                          command.accept_commands)) {}
+    : impl_(std::make_unique<task_worker>(
+          std::move(options), exec::command_runner_factory(command), command.accept_commands)) {
+}
 
 worker::~worker() = default;
 

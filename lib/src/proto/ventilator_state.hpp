@@ -124,7 +124,7 @@ class ventilator_state {
 
   struct queued_run {
     pack payloads;
-    pack commands;  // empty, or one for each payload
+    pack commands;               // empty, or one for each payload
     std::uint32_t attempts = 0;  // dispatches so far
     std::uint32_t failures = 0;  // of which failed, or took their worker with them
     std::uint32_t reported = 0;  // failures that count towards max_failures, not in `failures`
