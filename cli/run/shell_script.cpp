@@ -128,7 +128,8 @@ bool scanner::step_bare(char c, char next) {
       }
       break;
     case '(':
-      push(now() == context::arithmetic ? context::arithmetic : context::bare);
+      // (( )) is arithmetic too, where sh is bash.
+      push(now() == context::arithmetic || next == '(' ? context::arithmetic : context::bare);
       return between_words(c);
     case ')':
       between_words(c);

@@ -31,7 +31,7 @@ texts run(const texts& scripts) {
   const temp_dir dir;
   std::string all;
   // Each in a subshell and with an end of its own, so that one that goes wrong harms no other.
-  for (const auto& one : scripts) all += "(" + one + "\n)\nprintf '\\0'\n";
+  for (const auto& one : scripts) all += "( " + one + "\n)\nprintf '\\0'\n";
   const auto command = "cd " + dir.path() + " && sh " + dir.file("script", all) + " >" +
                        dir.path("out") + " 2>" + dir.path("err");
   CHECK(std::system(command.c_str()) == 0);
@@ -191,6 +191,7 @@ TEST_SUITE("scripts for sh") {
         {"echo $(({} + 1))", "$(( ))"},
         {"echo $(( (1 + {}) * 2))", "$(( ))"},
         {"echo $((1 + \"{}\"))", "$(( ))"},
+        {"((n = {}))", "$(( ))"},
         {"cat <<END\n{}\nEND\n", "here-document"},
         {"cat <<'END'\n{}\nEND\n", "here-document"},
         {"cat <<-END; echo\n\t{}\nEND\n", "here-document"},
@@ -211,8 +212,8 @@ TEST_SUITE("scripts for sh") {
   TEST_CASE("what is refused in one place is not in the next") {
     for (const auto* text :
          {"echo `date` {}", "echo ${x} {}", "echo \"${x:-\\}}\" {}", "echo $((1 + (2))) {}",
-          "cat <<<{}", "echo {} <<END\nx\nEND\n", "echo \\${}", "echo '${}'", "echo \\$'a' {}",
-          "echo $(case x in x) true;; esac) {}", "echo \"$(( $(cat {}) ))\"",
+          "( (echo {}))", "cat <<<{}", "echo {} <<END\nx\nEND\n", "echo \\${}", "echo '${}'",
+          "echo \\$'a' {}", "echo $(case x in x) true;; esac) {}", "echo \"$(( $(cat {}) ))\"",
           "echo $(cat \"${x:-$(echo {})}\")"}) {
       CAPTURE(text);
       CHECK(refusal(text) == "");
