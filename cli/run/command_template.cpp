@@ -57,7 +57,7 @@ struct argument_word {
 
   void add_to(std::vector<std::string>& argv, const arguments& task, place where,
               bool repeat) const {
-    if (is_repeated(repeat)) {
+    if (is_repeated(repeat) && !task.values.empty()) {
       for (const auto& value : task.values) argv.push_back(repeated(value, task, where));
       return;
     }
@@ -135,7 +135,7 @@ struct command_template::impl {
   [[nodiscard]] std::string script_text(const arguments& task, place where) const {
     std::string text;
     for (const auto& word : script) {
-      if (!word.only_all() && !(repeat && word.of_all())) {
+      if (task.values.empty() || !(word.only_all() || (repeat && word.of_all()))) {
         add_word(text, word, task, where, nullptr);
         continue;
       }

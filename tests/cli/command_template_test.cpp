@@ -100,9 +100,18 @@ TEST_SUITE("command template") {
     CHECK(argv({"e", "{##}"}, {"a"}) == texts{"e", "{##}", "a"});
   }
 
-  TEST_CASE("{##} without a known total is refused, with the option that helps") {
-    CHECK(refusal({"e", "{##}"}, plus()).find("--total-jobs") != std::string::npos);
-    CHECK(refusal({"e", "{0#}"}, plus()).find("--total-jobs") != std::string::npos);
+  TEST_CASE("{##} needs a total, and one that counts tasks and not records") {
+    for (const std::string text : {"{##}", "{0#}"}) {
+      CHECK(uses_total({"e", "x" + text}, plus()));
+      CHECK(!uses_total({"e", "x" + text}, {}));
+      CHECK(refusal({"e", text}, plus()).find("not known") != std::string::npos);
+      auto several = plus();
+      several.total = 5;
+      CHECK(refusal({"e", text}, several) == "");
+      several.repeat = true;
+      CHECK(refusal({"e", text}, several).find("-n") != std::string::npos);
+    }
+    CHECK(!uses_total({"e", "{#}"}, plus()));
   }
 
   TEST_CASE("columns with names can be had by name") {
@@ -192,7 +201,9 @@ TEST_SUITE("command template") {
     const texts values{"a.q", "b c"};
     CHECK(argv({"e", "x{}y", "{.}-{}", "{1}{2}", "{1}:{}"}, values, options) ==
           texts{"e", "xa.qy", "xb cy", "a-a.q", "b c-b c", "a.qb c", "a.q:a.q", "a.q:b c"});
-    CHECK(argv({"e", "x{}", "z"}, {}, options) == texts{"e", "z"});
+    // As with -n 0.
+    CHECK(argv({"e", "x{}", "{}", "{1}{}", "z"}, {}, options) == texts{"e", "x", "z"});
+    CHECK(command_template({"e x{} {} z"}, options).text({}, {}) == "e x  z");
     CHECK(argv({"e"}, {}, options) == texts{"e"});
   }
 
