@@ -36,7 +36,8 @@ std::size_t block_reader::cut() const {
     return at;
   }
   if (buffer_.size() < options_.block) return 0;
-  auto hit = buffer_.rfind(separator_, options_.block - std::min(options_.block, separator_end_));
+  auto hit =
+      buffer_.rfind(separator_, options_.block - std::min(options_.block, separator_end_));
   if (hit == buffer_.npos || hit + separator_end_ == 0) hit = buffer_.find(separator_, 1);
   return hit == buffer_.npos ? 0 : hit + separator_end_;
 }
@@ -56,6 +57,16 @@ bool block_reader::next(std::string& block) {
   }
 }
 
+std::string block_reader::first_line() {
+  std::size_t newline = buffer_.npos;
+  while ((newline = buffer_.find('\n')) == buffer_.npos && !ended_)
+    if (!read_more()) return {};
+  if (newline == buffer_.npos) return std::exchange(buffer_, {});
+  std::string line(buffer_, 0, newline + 1);
+  buffer_.erase(0, newline + 1);
+  return line;
+}
+
 bool block_reader::read_more() {
   if (wake_fd_ >= 0) {
     pollfd either[] = {{fd_, POLLIN, 0}, {wake_fd_, POLLIN, 0}};
@@ -65,8 +76,8 @@ bool block_reader::read_more() {
   }
   // A whole block at a time, if the input has it.
   const auto before = buffer_.size();
-  const auto room = std::max<std::size_t>(
-      options_.block > before ? options_.block - before : 0, std::size_t{64} * 1024);
+  const auto room = std::max<std::size_t>(options_.block > before ? options_.block - before : 0,
+                                          std::size_t{64} * 1024);
   buffer_.resize(before + room);
   ssize_t n = 0;
   do n = ::read(fd_, buffer_.data() + before, room);

@@ -14,8 +14,8 @@ struct block_options {
   std::uint64_t records = 0;                 ///< in a block; 0: as many as fit
 };
 
-/// Reads a descriptor block by block. A record that is longer than a block is a block by itself.
-/// What follows the last record's end is one more.
+/// Reads a descriptor block by block. A record that is longer than a block is a block by
+/// itself. What follows the last record's end is one more.
 ///
 ///   block_reader blocks(STDIN_FILENO, stop_fd, {});
 ///   for (std::string block; blocks.next(block);) submit(block);
@@ -26,6 +26,8 @@ class block_reader {
   /// next() says false when `wake_fd` is readable, unless it is -1.
   block_reader(int fd, int wake_fd, block_options options);
   [[nodiscard]] bool next(std::string& block);
+  /// Takes a line with its newline off the front, for --header; before the first next().
+  [[nodiscard]] std::string first_line();
 
  private:
   [[nodiscard]] std::size_t cut() const;

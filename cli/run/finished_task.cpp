@@ -13,6 +13,7 @@ finished_task from_here(std::shared_ptr<task_record> record, spool& room) {
   done.started = last.started;
   done.runtime = last.runtime;
   done.end = last.end;
+  done.sent = last.sent;
   done.received = last.received;
   done.out = std::move(last.out);
   done.err = std::move(last.err);

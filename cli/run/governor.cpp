@@ -53,16 +53,26 @@ bool governor::may_start(const std::function<bool()>& unwanted) {
   std::unique_lock lock(mutex_);
   while (level() == pressure::none && !unwanted()) {
     const auto now = proto::clock::now();
-    if (now < next_start_) {
+    if (starting_) {
+      changed_.wait_for(lock, look_again);
+    } else if (now < next_start_) {
       changed_.wait_until(lock, std::min(next_start_, now + look_again));
     } else if (!has_room()) {
       changed_.wait_for(lock, look_again);
     } else {
-      next_start_ = now + options_.delay;
+      starting_ = options_.delay.count() > 0;
       return true;
     }
   }
   return false;
+}
+
+void governor::started() {
+  if (options_.delay.count() == 0) return;
+  const std::lock_guard lock(mutex_);
+  starting_ = false;
+  next_start_ = proto::clock::now() + options_.delay;
+  changed_.notify_all();
 }
 
 bool governor::has_room() const {

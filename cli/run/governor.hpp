@@ -54,6 +54,8 @@ class governor {
   /// Waits for what has to be waited for. False: nothing is to be started any more, or
   /// `unwanted` says that this is not.
   [[nodiscard]] bool may_start(const std::function<bool()>& unwanted);
+  /// After each start that was granted, whether it came to anything: --delay counts from here.
+  void started();
   void enter(running_task& task);
   void leave(running_task& task);
   /// How long a command may take, as it is known now; zero: as long as it wants.
@@ -89,6 +91,7 @@ class governor {
   mutable std::mutex mutex_;  // over everything below
   std::condition_variable changed_;
   proto::time_point next_start_{};
+  bool starting_ = false;  // somebody was let through and has not started yet
   std::vector<running_task*> running_;
   halt_policy halt_;
   std::vector<proto::duration> runtimes_;  // the latest, a ring

@@ -28,12 +28,14 @@ void line_writer::add(const result& answer) {
   } else {
     ++counts_.failed;
     flush();
-    err_.write("weir run: task " + std::to_string(answer.id.seq) + " failed: " +
-               (answer.details ? answer.details->message : std::string()) + "\n");
+    err_.write("weir run: task " + std::to_string(answer.id.seq) +
+               " failed: " + (answer.details ? answer.details->message : std::string()) + "\n");
   }
   task_end end;
   end.ok = ok;
-  if (!ok) end.exit_code = answer.details && answer.details->exit_code > 0 ? answer.details->exit_code : 255;
+  if (!ok)
+    end.exit_code =
+        answer.details && answer.details->exit_code > 0 ? answer.details->exit_code : 255;
   rules_.count(end, {});
 }
 

@@ -12,7 +12,8 @@
 namespace weir::cli::run {
 
 /// The result_store of a run with coprocesses: a line, or the bytes of a frame, for each task.
-/// Nothing is known of a task here but its answer, which is what makes millions a second possible.
+/// Nothing is known of a task here but its answer, which is what makes millions a second
+/// possible.
 class line_writer final : public result_store {
  public:
   enum class ending : std::uint8_t { newline, none };

@@ -139,7 +139,8 @@ void declare_output(CLI::App& app, settings& s) {
        "Output goes to files below PLACE, or into the table PLACE.csv, .tsv or .json")
       ->excludes(ungrouped)
       ->group(group);
-  text(app, "--joblog", s.joblog, "FILE", "A line for each task; +FILE appends")->group(group);
+  text(app, "--joblog,--jl", s.joblog, "FILE", "A line for each task; +FILE appends")
+      ->group(group);
   app.add_flag("-t,--verbose", s.verbose, "Print each command to standard error")->group(group);
   app.add_flag("-v", s.verbose_stdout, "Print each command before its output")->group(group);
   app.add_flag("--bar", s.bar, "Show a bar, how far it is, and how long it will take")

@@ -91,7 +91,7 @@ std::vector<std::string> figures(const finished_task& task) {
           task.host.empty() ? ":" : task.host,
           seconds(task.started),
           seconds(task.runtime),
-          "0",
+          std::to_string(task.sent),
           std::to_string(task.received),
           std::to_string(task.end.exit_code),
           std::to_string(task.end.signal)};

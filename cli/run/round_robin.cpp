@@ -81,10 +81,9 @@ void round_robin_runner::start(exec::claim& tasks, std::uint32_t i) {
   }
   if (process.error != 0) {
     failed_to_start_ = true;
-    complained_.append("weir run: " + words[0] + ": " +
-                       (process.error == ENOENT ? "command not found"
-                                                : std::strerror(process.error)) +
-                       "\n");
+    complained_.append(
+        "weir run: " + words[0] + ": " +
+        (process.error == ENOENT ? "command not found" : std::strerror(process.error)) + "\n");
     return;
   }
   child_.started(std::move(process));
@@ -103,7 +102,8 @@ void round_robin_runner::feed(exec::claim& tasks, std::uint32_t i) {
     if (n > 0) left.remove_prefix(static_cast<std::size_t>(n));
     if (n >= 0 || errno == EINTR) continue;
     if (errno != EAGAIN) return in_.reset();  // EPIPE: it wants no more
-    pollfd watched[] = {{in_.get(), POLLOUT, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}};
+    pollfd watched[] = {
+        {in_.get(), POLLOUT, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}};
     (void)::poll(watched, 3, look_again_ms);
     take_output();
   }
@@ -131,12 +131,12 @@ void round_robin_runner::finish() {
     for (;;) {
       pollfd watched[] = {
           {child_.pidfd(), POLLIN, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}};
-      const bool over =
-          ::poll(watched, 3, look_again_ms) > 0 && watched[0].revents != 0;
+      const bool over = ::poll(watched, 3, look_again_ms) > 0 && watched[0].revents != 0;
       take_output();
       if (over) break;
       const auto now = proto::clock::now();
-      if (context_.rules.level() >= governor::pressure::end_all) how.begin(context_.to_end, now);
+      if (context_.rules.level() >= governor::pressure::end_all)
+        how.begin(context_.to_end, now);
       if (context_.rules.level() == governor::pressure::kill_all) how.hurry(now);
       while (const int signal = how.due(now)) child_.send(signal);
     }

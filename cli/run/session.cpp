@@ -114,7 +114,6 @@ session::session(const settings& s, const std::vector<std::string>& words,
   auto input = input_of(s);
   input.wake_fd = rules_.closed_fd();
   input.warn = [this](const std::string& text) { context_.say.notice(text); };
-  const bool reads_standard_input = s.pipe || (s.files.empty() && typed.sources.empty());
   // With --pipe, values are no business of ours; there is one source that is empty.
   if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
   auto records = s.retry_failed ? retry() : open(std::move(input), typed.sources);
@@ -149,7 +148,6 @@ session::session(const settings& s, const std::vector<std::string>& words,
   local_->dry_run = s.dry_run;
   local_->nice = s.nice;
   local_->retries = s.retries > 0 ? s.retries : std::numeric_limits<std::uint32_t>::max();
-  local_->first_reads_input = !reads_standard_input;
   local_->payload_is_input = s.pipe;
   if (s.keep_order)
     local_->may_print = [this](std::uint64_t seq) { return writer_->may_print(seq); };
@@ -193,7 +191,7 @@ outcome_writer::options session::output() {
   local_->tag = o.tag;
   const bool goes_on = settings_.resume || settings_.resume_failed || settings_.retry_failed;
   if (!settings_.joblog.empty())
-    o.log.emplace(goes_on ? "+" + joblog_file() : settings_.joblog);
+    o.log.emplace(goes_on ? "+" + joblog_file() : settings_.joblog).flush();
   if (!settings_.results.empty()) {
     o.files = open_results(settings_.results, *command_, strings_);
     o.print = false;
@@ -269,7 +267,10 @@ void session::read_blocks(ventilator& tasks) {
   block_reader blocks(STDIN_FILENO, rules_.closed_fd(), std::move(how));
   std::uint64_t seq = 0;
   const bool listens = !settings_.listen.empty();
+  std::string head;
+  if (!settings_.header.empty()) head = blocks.first_line();
   for (std::string block; blocks.next(block);) {
+    if (!head.empty()) block.insert(0, head);
     ++seq;
     table_.add(seq, seq, {});
     const bool taken = listens

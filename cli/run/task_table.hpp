@@ -23,6 +23,7 @@ struct local_attempt {
   task_end end;
   double started = 0;          ///< seconds since the Unix epoch
   double runtime = 0;          ///< seconds
+  std::uint64_t sent = 0;      ///< bytes of input
   std::uint64_t received = 0;  ///< bytes of output
   kept_output out;
   kept_output err;

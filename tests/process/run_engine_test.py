@@ -44,9 +44,9 @@ class Commands(Runs):
                           ":::", "a", "b")
         self.assertEqual(got, "1 1 1 1 1\n2 2 1 1 1\n")
 
-    def test_the_first_command_reads_our_input_if_values_come_from_elsewhere(self):
-        got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for the first\n")
-        self.assertEqual(got, "for the first\n1\n2\n")
+    def test_commands_do_not_read_our_input(self):
+        got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
+        self.assertEqual(got, "1\n2\n")
 
     def test_a_mistake_is_255_so_that_no_number_of_failures_looks_like_it(self):
         for arguments, text in ((("--no-such-option", "echo"), "no option --no-such-option"),
@@ -288,6 +288,10 @@ class Pipe(Runs):
 
     def test_round_robin_counts_commands_that_fail(self):
         self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
+
+    def test_a_header_goes_before_each_block(self):
+        got = self.run_it("--pipe", "-k", "--header", ":", "-N", "2", "cat; echo", input=b"h\n1\n2\n3\n")
+        self.assertEqual(got, "h\n1\n2\n\nh\n3\n\n")
 
     def test_too_large_a_block_is_refused(self):
         self.run_it("--pipe", "--block", "17M", "cat", input=b"", code=255)
