@@ -70,7 +70,7 @@ class Output(Runs):
         self.assertEqual(got, "4\n3\n2\n1\n")
 
     def test_lines_come_while_the_command_runs(self):
-        node = self.weir("run", "--line-buffer", "--tag", "echo first; sleep 1000", ":::", "x")
+        node = self.weir("run", "--line-buffer", "--tag", "echo first; sleep 1000; : {}", ":::", "x")
         wait_until(lambda: node.stdout() == b"x\tfirst\n", "the line is there")
         node.send(signal.SIGTERM)
         self.ends(node, 128 + signal.SIGTERM)

@@ -86,6 +86,7 @@ struct ventilator::impl {
   // whoever submits a task to an idle ventilator sends it himself, without a thread switch.
   std::mutex loop_mutex;
   std::exception_ptr submit_failure;
+  bool over = false;            // the loop has ended
   std::thread::id loop_thread;  // set before the crew is given anything
 
   // Between submitters and the loop.
@@ -211,7 +212,7 @@ bool ventilator::impl::send_directly() {
 /// The loop's round on another thread, if the loop sleeps. False: wake it.
 bool ventilator::impl::settle_here() {
   const std::unique_lock held(loop_mutex, std::try_to_lock);
-  if (!held || submit_failure) return false;
+  if (!held || submit_failure || over) return false;
   try {
     settle(proto::clock::now());
     (void)publish();
@@ -374,6 +375,10 @@ void ventilator::impl::run() {
     failure = std::current_exception();
   }
   const bool done = machine.complete();
+  {
+    const std::lock_guard held(loop_mutex);
+    over = true;
+  }
   if (crew) crew->stop();
   try {
     net::carry_out(out, net, options);
