@@ -24,18 +24,18 @@ using proto::duration;
 using proto::time_point;
 using namespace std::chrono_literals;
 
-/// For this long we do not look at what a command writes, see exec::process_runner: most are done
-/// by then, and have cost one wake-up instead of one for each write.
+/// For this long we do not look at what a command writes, see exec::process_runner: most are
+/// done by then, and have cost one wake-up instead of one for each write.
 constexpr duration quiet = 10ms;
 constexpr std::size_t much = 32 * 1024;
 /// A pipe holds 64 KiB, 1 MiB at most. A bound, as what has left its group may go on writing.
 constexpr int most_left_reads = 16;
+/// For what a command reads from us: fewer wake-ups. As much as the system grants to anybody.
+constexpr int input_pipe_bytes = 1 << 20;
 /// How often --timeout N% is looked at anew.
 constexpr duration limit_interval = 200ms;
 
-exec::unique_fd copy_of(int fd) {
-  return exec::unique_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-}
+exec::unique_fd copy_of(int fd) { return exec::unique_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 
 char* mutable_c_str(const std::string& text) {
   return const_cast<char*>(text.c_str());  // execve() promises not to change it
@@ -103,11 +103,15 @@ void command_runner::run_one(exec::claim& tasks, std::uint32_t i) {
   }
   attempt_in_hand now(context_.room, *task, id, tasks.attempt(), context_.slots);
   auto why = cut_short::no;
-  if (start(now, tasks.payload(i))) {
+  const bool runs = start(now, tasks.payload(i));
+  context_.rules.started();
+  if (runs) {
     self_.number = task->number;
     self_.since = now.started;
     self_.give_way = false;
-    self_.describe = [this, &now] { return context_.command.text(now.task.values, now.where()); };
+    self_.describe = [this, &now] {
+      return context_.command.text(now.task.values, now.where());
+    };
     context_.rules.enter(self_);
     why = attend(tasks, i, now);
     context_.rules.leave(self_);
@@ -159,6 +163,7 @@ void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_ha
 bool command_runner::start(attempt_in_hand& now, std::string_view payload) {
   now.started = clock::now();
   now.result.started = exec::wall_clock();
+  if (context_.payload_is_input) now.result.sent = payload.size();
   if (context_.tag) now.tag = context_.tag(now.task, now.where());
   if (context_.dry_run || context_.say != announce::no) {
     const std::string line = context_.command.text(now.task.values, now.where()) + "\n";
@@ -234,16 +239,14 @@ bool command_runner::open_streams(std::string_view payload, streams& ours, strea
     its.out = std::move(out.write);
     its.err = std::move(err.write);
   }
-  if (!context_.payload_is_input) {
-    if (context_.first_reads_input.exchange(false)) its.in = copy_of(STDIN_FILENO);
-    return true;
-  }
+  if (!context_.payload_is_input) return true;
   exec::pipe_ends in = exec::open_pipe();
   if (!in.read) return false;
   exec::set_nonblocking(in.write);
   its.in = std::move(in.read);
   ours.in = std::move(in.write);
   ours.unwritten = payload;
+  (void)::fcntl(ours.in.get(), F_SETPIPE_SZ, input_pipe_bytes);
   return true;
 }
 
@@ -282,9 +285,9 @@ command_runner::cut_short command_runner::attend(exec::claim& tasks, std::uint32
     if (why == cut_short::no) until = std::min(until, now.expires);
     if (!listen) until = std::min(until, now.started + quiet);
     if (context_.rules.limit_moves()) until = std::min(until, time + limit_interval);
-    pollfd watched[] = {{child_.pidfd(), POLLIN, 0},        {tasks.wake_fd(), POLLIN, 0},
-                        {self_.wake_fd, POLLIN, 0},         {now.ours.out.get(), POLLIN, 0},
-                        {now.ours.err.get(), POLLIN, 0},    {now.ours.in.get(), POLLOUT, 0}};
+    pollfd watched[] = {{child_.pidfd(), POLLIN, 0},     {tasks.wake_fd(), POLLIN, 0},
+                        {self_.wake_fd, POLLIN, 0},      {now.ours.out.get(), POLLIN, 0},
+                        {now.ours.err.get(), POLLIN, 0}, {now.ours.in.get(), POLLOUT, 0}};
     if (::poll(watched, listen ? std::size(watched) : 3, exec::poll_timeout(until, time)) < 0 &&
         errno != EINTR) {
       child_.kill();  // out of memory, by the manual: there is no way to attend to it

@@ -14,7 +14,6 @@
 #include "task_table.hpp"
 #include "term_sequence.hpp"
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -51,13 +50,11 @@ struct run_context {
   std::function<std::string(const task_record&, place)> tag{};
   /// Whether what this task says may be printed now; empty: always.
   std::function<bool(std::uint64_t seq)> may_print{};
-  /// The first command gets our standard input, the others nothing.
-  std::atomic<bool> first_reads_input = false;
 };
 
-/// One process for each task. Unlike exec::process_runner it makes the arguments of what the user
-/// has written and of columns, keeps output of any size, and ends commands when --halt, --timeout
-/// or --memfree says so.
+/// One process for each task. Unlike exec::process_runner it makes the arguments of what the
+/// user has written and of columns, keeps output of any size, and ends commands when --halt,
+/// --timeout or --memfree says so.
 class command_runner final : public exec::runner {
  public:
   explicit command_runner(run_context& context);

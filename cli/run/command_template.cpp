@@ -44,9 +44,20 @@ struct argument_word {
     has_text |= pieces.empty();
   }
 
+  /// It is there once for each value.
+  [[nodiscard]] bool is_repeated(bool repeat) const { return only_all || (repeat && has_all); }
+
+  /// What it takes besides values.
+  [[nodiscard]] command_template::extent fixed() const {
+    command_template::extent once{1, 1};
+    for (const auto& p : pieces)
+      once.bytes += !p.instead ? p.text.size() : takes_values(*p.instead) ? 0 : number_bytes;
+    return once;
+  }
+
   void add_to(std::vector<std::string>& argv, const arguments& task, place where,
               bool repeat) const {
-    if (only_all || (repeat && has_all)) {
+    if (is_repeated(repeat) && !task.values.empty()) {
       for (const auto& value : task.values) argv.push_back(repeated(value, task, where));
       return;
     }
@@ -124,7 +135,7 @@ struct command_template::impl {
   [[nodiscard]] std::string script_text(const arguments& task, place where) const {
     std::string text;
     for (const auto& word : script) {
-      if (!word.only_all() && !(repeat && word.of_all())) {
+      if (task.values.empty() || !(word.only_all() || (repeat && word.of_all()))) {
         add_word(text, word, task, where, nullptr);
         continue;
       }
@@ -193,23 +204,21 @@ std::string command_template::text(const arguments& task, place where) const {
 
 command_template::extent command_template::without_values() const {
   extent all;
-  for (const auto& word : argv({}, {UINT64_MAX, UINT32_MAX})) all += {word.size() + 1, 1};
+  if (impl_->shell)
+    for (const auto& word : argv({}, {UINT64_MAX, UINT32_MAX})) all += {word.size() + 1, 1};
+  for (const auto& word : impl_->words)
+    if (!word.is_repeated(impl_->repeat)) all += word.fixed();
   return all;
 }
 
 command_template::extent command_template::of_value(const std::string& value) const {
   extent all;
   for (const auto& word : impl_->words) {
-    extent once{1, 1};  // if the word is there once more for this value
-    for (const auto& p : word.pieces) {
-      if (!p.instead)
-        once.bytes += p.text.size();
-      else if (takes_values(*p.instead))
-        all.bytes += p.instead->changed(value).size() + 1;
-      else
-        once.bytes += number_bytes;
-    }
-    if (word.has_all) all += once;
+    const bool repeated = word.is_repeated(impl_->repeat);
+    if (repeated) all += word.fixed();
+    for (const auto& p : word.pieces)
+      if (p.instead && takes_values(*p.instead))
+        all.bytes += p.instead->changed(value).size() + (repeated ? 0 : 1);
   }
   for (const auto& word : impl_->script) {
     std::string once(" ");

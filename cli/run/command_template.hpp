@@ -30,6 +30,10 @@ struct template_options {
   std::optional<unsigned> slots{};
 };
 
+/// Whether there is a {##} or {0#} in there, so that `total` is needed.
+[[nodiscard]] bool uses_total(const std::vector<std::string>& words,
+                              const template_options& options);
+
 /// A command with replacement strings.
 ///
 ///   command_template command({"cp", "{}", "{.}.bak"}, {});
@@ -49,7 +53,7 @@ struct template_options {
 ///
 /// Threads    const members may be called from several.
 /// Errors     The constructor throws weir::error `usage`: {= perl =}, a place in a script where
-///            no quoting is safe, {##} without a total.
+///            no quoting is safe, {##} without a total or with -n and -X.
 class command_template {
  public:
   command_template(const std::vector<std::string>& words, const template_options& options);

@@ -13,6 +13,7 @@ finished_task from_here(std::shared_ptr<task_record> record, spool& room) {
   done.started = last.started;
   done.runtime = last.runtime;
   done.end = last.end;
+  done.sent = last.sent;
   done.received = last.received;
   done.out = std::move(last.out);
   done.err = std::move(last.err);
@@ -29,7 +30,8 @@ task_end end_of(const result& outcome) {
     end.signal = outcome.details->signal;
   }
   if (outcome.code == status::deadline_exceeded) end.exit_code = -1;
-  // Not the command's own doing: it has no exit code, and must not look as if it had ended well.
+  // Not the command's own doing: it has no exit code, and must not look as if it had ended
+  // well.
   if (end.exit_code == 0 && end.signal == 0) end.exit_code = 255;
   return end;
 }

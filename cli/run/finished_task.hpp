@@ -21,6 +21,7 @@ struct finished_task {
   unsigned slot = 1;
   double started = 0;
   double runtime = 0;
+  std::uint64_t sent = 0;      ///< bytes of input
   std::uint64_t received = 0;  ///< bytes of output
   task_end end;
   kept_output out;

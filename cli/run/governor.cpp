@@ -31,8 +31,8 @@ void wake(int fd) {
 std::string describe(const running_task& task, std::chrono::steady_clock::time_point now) {
   const auto seconds =
       std::chrono::duration_cast<std::chrono::seconds>(now - task.since).count();
-  return "task " + std::to_string(task.number) + " for " + std::to_string(seconds) + " s: " +
-         task.describe();
+  return "task " + std::to_string(task.number) + " for " + std::to_string(seconds) +
+         " s: " + task.describe();
 }
 
 }  // namespace
@@ -53,16 +53,26 @@ bool governor::may_start(const std::function<bool()>& unwanted) {
   std::unique_lock lock(mutex_);
   while (level() == pressure::none && !unwanted()) {
     const auto now = proto::clock::now();
-    if (now < next_start_) {
+    if (starting_) {
+      changed_.wait_for(lock, look_again);
+    } else if (now < next_start_) {
       changed_.wait_until(lock, std::min(next_start_, now + look_again));
     } else if (!has_room()) {
       changed_.wait_for(lock, look_again);
     } else {
-      next_start_ = now + options_.delay;
+      starting_ = options_.delay.count() > 0;
       return true;
     }
   }
   return false;
+}
+
+void governor::started() {
+  if (options_.delay.count() == 0) return;
+  const std::lock_guard lock(mutex_);
+  starting_ = false;
+  next_start_ = proto::clock::now() + options_.delay;
+  changed_.notify_all();
 }
 
 bool governor::has_room() const {
@@ -133,9 +143,8 @@ void governor::tick() {
   const auto leaving = std::find_if(running_.begin(), running_.end(),
                                     [](const auto* t) { return t->give_way.load(); });
   if (leaving != running_.end()) return;
-  auto* youngest = *std::max_element(running_.begin(), running_.end(), [](auto* a, auto* b) {
-    return a->since < b->since;
-  });
+  auto* youngest = *std::max_element(running_.begin(), running_.end(),
+                                     [](auto* a, auto* b) { return a->since < b->since; });
   youngest->give_way = true;
   wake(youngest->wake_fd);
 }

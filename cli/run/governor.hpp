@@ -26,11 +26,11 @@ struct running_task {
 };
 
 struct governor_options {
-  std::chrono::milliseconds delay{};      ///< between two starts
-  std::optional<double> max_load{};       ///< processes that want a processor
-  std::uint64_t memory_free = 0;          ///< bytes; 0: whatever there is
-  std::chrono::milliseconds timeout{};    ///< zero: none
-  double timeout_percent = 0;             ///< of the median of those that succeeded; 0: none
+  std::chrono::milliseconds delay{};    ///< between two starts
+  std::optional<double> max_load{};     ///< processes that want a processor
+  std::uint64_t memory_free = 0;        ///< bytes; 0: whatever there is
+  std::chrono::milliseconds timeout{};  ///< zero: none
+  double timeout_percent = 0;           ///< of the median of those that succeeded; 0: none
   halt_policy halt{};
   /// Told once when there is a reason to end early.
   std::function<void(halt_policy::decision)> on_halt{};
@@ -51,9 +51,11 @@ class governor {
   governor& operator=(const governor&) = delete;
 
   // For the slots.
-  /// Waits for what has to be waited for. False: nothing is to be started any more, or `unwanted`
-  /// says that this is not.
+  /// Waits for what has to be waited for. False: nothing is to be started any more, or
+  /// `unwanted` says that this is not.
   [[nodiscard]] bool may_start(const std::function<bool()>& unwanted);
+  /// After each start that was granted, whether it came to anything: --delay counts from here.
+  void started();
   void enter(running_task& task);
   void leave(running_task& task);
   /// How long a command may take, as it is known now; zero: as long as it wants.
@@ -89,6 +91,7 @@ class governor {
   mutable std::mutex mutex_;  // over everything below
   std::condition_variable changed_;
   proto::time_point next_start_{};
+  bool starting_ = false;  // somebody was let through and has not started yet
   std::vector<running_task*> running_;
   halt_policy halt_;
   std::vector<proto::duration> runtimes_;  // the latest, a ring

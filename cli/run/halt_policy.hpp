@@ -13,7 +13,9 @@ struct task_end {
   int exit_code = 0;  ///< -1: it was ended for taking too long
   int signal = 0;
   /// What a shell would make of it: 128 + n for a signal.
-  [[nodiscard]] int status() const { return exit_code != 0 ? exit_code & 255 : signal > 0 ? 128 + signal : 0; }
+  [[nodiscard]] int status() const {
+    return exit_code != 0 ? exit_code & 255 : signal > 0 ? 128 + signal : 0;
+  }
 };
 
 /// Counts how tasks end, and says when that is enough.

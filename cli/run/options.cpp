@@ -19,6 +19,33 @@ CLI::Option* text(CLI::App& app, const std::string& flags, std::string& target,
   return app.add_option(flags, target, description)->type_name(type);
 }
 
+/// As GNU parallel reads them: k is 1000, K is 1024, and so on.
+std::size_t parse_amount(std::string_view text) {
+  constexpr std::string_view small = "kmgtp";
+  const auto unit = text.empty() ? small.npos : small.find(text.back());
+  if (unit == small.npos) return nodes::parse_size(text);
+  double value = static_cast<double>(nodes::parse_size(text.substr(0, text.size() - 1)));
+  for (std::size_t i = 0; i <= unit; ++i) value *= 1000;
+  return static_cast<std::size_t>(value);
+}
+
+CLI::Option* size(CLI::App& app, const std::string& flags, std::size_t& target,
+                  const std::string& description) {
+  return app
+      .add_option_function<std::string>(
+          flags,
+          [&target, flags](const std::string& given) {
+            try {
+              target = parse_amount(given);
+            } catch (const error& e) {
+              throw CLI::ValidationError(flags.substr(flags.find("--")), e.what());
+            }
+          },
+          description)
+      ->type_name("SIZE")
+      ->default_str("");
+}
+
 void declare_input(CLI::App& app, settings& s) {
   const std::string group = "Input";
   app.add_option("-a,--arg-file", s.files,
@@ -32,7 +59,8 @@ void declare_input(CLI::App& app, settings& s) {
   text(app, "-C,--colsep", s.colsep, "REGEXP", "Split each line into columns {1} {2} ...")
       ->group(group);
   app.add_flag("--csv", s.csv, "Lines are CSV")->group(group);
-  text(app, "--header", s.header, ":", "The first line of each source names its columns: {name}")
+  text(app, "--header", s.header, ":",
+       "The first line of each source names its columns: {name}")
       ->check(CLI::IsMember({":"}))
       ->group(group);
   app.add_flag("--link,--xapply", s.link, "Go through all sources in step")->group(group);
@@ -44,16 +72,16 @@ void declare_input(CLI::App& app, settings& s) {
       ->group(group);
   app.add_flag("-X,-m", s.fill, "As many values in a task as fit on a command line")
       ->group(group);
-  nodes::add_size(app, "-s,--max-chars", s.max_bytes, "The longest command line for -X")
-      ->default_str("")
-      ->group(group);
+  size(app, "-s,--max-chars", s.max_bytes, "The longest command line for -X")->group(group);
   app.add_flag("--pipe,--spreadstdin", s.pipe,
                "Cut standard input into blocks, which the commands read from theirs")
       ->group(group);
-  nodes::add_size(app, "--block,--block-size", s.block, "With --pipe: about so much in a task")
+  size(app, "--block,--block-size", s.block, "With --pipe: about so much in a task")
+      ->default_str("1M")
       ->group(group);
-  text(app, "--recend", s.record_end, "TEXT", "With --pipe: records end with TEXT")
-      ->default_str("\\n")
+  app.add_option("--recend", s.record_end,
+                 "With --pipe: records end with TEXT (\\n, unless --recstart is given)")
+      ->type_name("TEXT")
       ->group(group);
   text(app, "--recstart", s.record_start, "TEXT", "With --pipe: records begin with TEXT")
       ->group(group);
@@ -76,7 +104,8 @@ void declare_command(CLI::App& app, settings& s) {
       ->group(group);
   app.add_flag("-q,--quote", s.quote, "The command is no script, whatever is in it")
       ->group(group);
-  app.add_flag("--dry-run,--dryrun", s.dry_run, "Print the commands and run none")->group(group);
+  app.add_flag("--dry-run,--dryrun", s.dry_run, "Print the commands and run none")
+      ->group(group);
   app.add_option("--nice", s.nice, "Run commands with this niceness")
       ->type_name("N")
       ->check(CLI::Range(-20, 19))
@@ -98,7 +127,8 @@ void declare_output(CLI::App& app, settings& s) {
                         ->group(group);
   grouped->excludes(lines, ungrouped);
   lines->excludes(ungrouped);
-  auto* tag = app.add_flag("--tag", s.tag, "The value and a TAB before each line")->group(group);
+  auto* tag =
+      app.add_flag("--tag", s.tag, "The value and a TAB before each line")->group(group);
   auto* tagstring =
       text(app, "--tagstring", s.tagstring, "TEXT", "TEXT and a TAB before each line")
           ->group(group);
@@ -109,7 +139,8 @@ void declare_output(CLI::App& app, settings& s) {
        "Output goes to files below PLACE, or into the table PLACE.csv, .tsv or .json")
       ->excludes(ungrouped)
       ->group(group);
-  text(app, "--joblog", s.joblog, "FILE", "A line for each task; +FILE appends")->group(group);
+  text(app, "--joblog,--jl", s.joblog, "FILE", "A line for each task; +FILE appends")
+      ->group(group);
   app.add_flag("-t,--verbose", s.verbose, "Print each command to standard error")->group(group);
   app.add_flag("-v", s.verbose_stdout, "Print each command before its output")->group(group);
   app.add_flag("--bar", s.bar, "Show a bar, how far it is, and how long it will take")
@@ -137,10 +168,9 @@ void declare_control(CLI::App& app, settings& s) {
   text(app, "--load,--max-load", s.max_load, "N",
        "Start nothing while N processes, or N% of the processors, want to run")
       ->group(group);
-  nodes::add_size(app, "--memfree", s.memory_free,
-                  "Start nothing with less memory left; below half of it, end the youngest and "
-                  "start it again later")
-      ->default_str("")
+  size(app, "--memfree", s.memory_free,
+       "Start nothing with less memory left; below half of it, end the youngest and start it "
+       "again later")
       ->group(group);
   text(app, "--term-seq,--termseq", s.term_sequence, "SEQUENCE",
        "Signals and milliseconds, to end a command")
@@ -154,6 +184,21 @@ void declare_control(CLI::App& app, settings& s) {
                "Run again what has failed according to the joblog, and nothing else")
       ->group(group);
   app.add_flag("--will-cite,--no-notice")->group("");  // so that scripts need not change
+}
+
+void declare_links(CLI::App& app, settings& s) {
+  nodes::add_endpoints(app, "--listen", s.listen, "",
+                       "Give tasks to workers that connect here as well: weir-worker --from. "
+                       "They run their own command, or this one with --accept-command")
+      ->group("Other machines");
+  app.add_flag("--insecure", s.node.insecure,
+               "Allow addresses that other machines can reach: nothing is authenticated or "
+               "encrypted yet")
+      ->group("Other machines");
+  nodes::add_duration(app, "--heartbeat", s.node.heartbeat,
+                      "How often a silent node shows that it lives; five times this without a "
+                      "word and it is taken for dead")
+      ->group("Other machines");
 }
 
 double number_in(const std::string& text, std::string_view digits, const char* option) {
@@ -175,6 +220,7 @@ void declare(CLI::App& app, settings& s) {
   declare_command(app, s);
   declare_output(app, s);
   declare_control(app, s);
+  declare_links(app, s);
 }
 
 unsigned parse_jobs(const std::string& text) {

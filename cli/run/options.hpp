@@ -16,7 +16,8 @@
 
 namespace weir::cli::run {
 
-/// As typed; what it means is made of it in run.cpp. Names are GNU parallel's where it has them.
+/// As typed; what it means is made of it in run.cpp. Names are GNU parallel's where it has
+/// them.
 struct settings {
   // Input
   std::vector<std::string> files;
@@ -34,7 +35,7 @@ struct settings {
   std::size_t max_bytes = 0;
   bool pipe = false;
   std::size_t block = std::size_t{1} << 20;
-  std::string record_end = "\n";
+  std::optional<std::string> record_end;
   std::string record_start;
   bool round_robin = false;
   std::string coproc;

@@ -59,6 +59,7 @@ void outcome_writer::record(const finished_task& task) {
       .host = task.host,
       .started = task.started,
       .runtime = task.runtime,
+      .sent = task.sent,
       .received = task.received,
       .exit_value = task.end.exit_code,
       .signal = task.end.signal,

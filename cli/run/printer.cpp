@@ -63,9 +63,8 @@ void printer::lines(stream which, kept_output& said, std::string_view tag) {
 
 void printer::print(stream which, const kept_output& said, std::string_view tag) {
   tagger tags(tag);
-  said.for_each_piece([&](std::string_view piece) {
-    put(which, tag.empty() ? piece : tags.apply(piece));
-  });
+  said.for_each_piece(
+      [&](std::string_view piece) { put(which, tag.empty() ? piece : tags.apply(piece)); });
 }
 
 void printer::put(stream which, std::string_view bytes) {

@@ -140,9 +140,9 @@ struct replacement_parser {
   }
 
   [[nodiscard]] std::uint64_t total(const std::string& what) const {
-    if (!options.total)
-      usage(what + " needs to know how many tasks there are, which is not known here: give " +
-            "--total-jobs N");
+    if (options.repeat)
+      usage(what + " does not go with -n, -N and -X: tasks are not counted yet");
+    if (!options.total) usage(what + ": how many tasks there are is not known here");
     return *options.total;
   }
 };
@@ -178,6 +178,18 @@ std::vector<piece> parse_pieces(std::string_view text, const template_options& o
     literal(text[at++]);
   }
   return pieces;
+}
+
+bool uses_total(const std::vector<std::string>& words, const template_options& options) {
+  if (!options.plus) return false;
+  auto counted = options;
+  counted.total = 1;
+  return std::any_of(words.begin(), words.end(), [&](const auto& word) {
+    const auto pieces = parse_pieces(word, counted);
+    return std::any_of(pieces.begin(), pieces.end(), [](const auto& p) {
+      return p.instead && (p.instead->source == "{##}" || p.instead->source == "{0#}");
+    });
+  });
 }
 
 void refuse_perl(const std::vector<std::string>& words) {

@@ -31,11 +31,20 @@ void write_file(const std::string& path, const kept_output& bytes) {
 std::string as_file_name(std::string_view value) {
   std::string name;
   for (const char c : value) switch (c) {
-      case '\\': name += "\\\\"; break;
-      case '\t': name += "\\t"; break;
-      case '\0': name += "\\0"; break;
-      case '/': name += "\\_"; break;
-      default: name += c;
+      case '\\':
+        name += "\\\\";
+        break;
+      case '\t':
+        name += "\\t";
+        break;
+      case '\0':
+        name += "\\0";
+        break;
+      case '/':
+        name += "\\_";
+        break;
+      default:
+        name += c;
     }
   return name;
 }
@@ -82,7 +91,7 @@ std::vector<std::string> figures(const finished_task& task) {
           task.host.empty() ? ":" : task.host,
           seconds(task.started),
           seconds(task.runtime),
-          "0",
+          std::to_string(task.sent),
           std::to_string(task.received),
           std::to_string(task.end.exit_code),
           std::to_string(task.end.signal)};
@@ -124,8 +133,8 @@ class separated_table final : public result_files {
   }
 
   void add(std::string& row, std::string_view field) const {
-    const bool plain = field.find_first_of("\" \t\r\n") == field.npos &&
-                       field.find(separator_) == field.npos;
+    const bool plain =
+        field.find_first_of("\" \t\r\n") == field.npos && field.find(separator_) == field.npos;
     if (plain)
       row += field;
     else
@@ -160,8 +169,8 @@ class json_table final : public result_files {
       : file_(io::output::to_file(file, io::if_exists::overwrite)), command_(command) {}
 
   void write(const finished_task& task) override {
-    static constexpr const char* keys[] = {"Seq",     "Host", "Starttime", "JobRuntime",
-                                           "Send",    "Receive", "Exitval", "Signal"};
+    static constexpr const char* keys[] = {"Seq",  "Host",    "Starttime", "JobRuntime",
+                                           "Send", "Receive", "Exitval",   "Signal"};
     std::string row = "{ ";
     const auto all = figures(task);
     for (std::size_t i = 0; i < all.size(); ++i) {

@@ -18,11 +18,12 @@ class result_files {
   virtual void flush() {}
 };
 
-/// FILE.csv, FILE.tsv and FILE.json (an object a line) are tables with the columns of the joblog,
-/// the values, and the output. Anything else is a directory: DIR/1/VALUE/2/VALUE/ with the files
-/// stdout, stderr and seq, names in place of the numbers if the columns have names; slashes,
-/// backslashes, TABs and NULs in values are written \_ \\ \t \0. With replacement strings in it, it
-/// names the files: NAME, NAME.err and NAME.seq, or, when it ends with a slash, their directory.
+/// FILE.csv, FILE.tsv and FILE.json (an object a line) are tables with the columns of the
+/// joblog, the values, and the output. Anything else is a directory: DIR/1/VALUE/2/VALUE/ with
+/// the files stdout, stderr and seq, names in place of the numbers if the columns have names;
+/// slashes, backslashes, TABs and NULs in values are written \_ \\ \t \0. With replacement
+/// strings in it, it names the files: NAME, NAME.err and NAME.seq, or, when it ends with a
+/// slash, their directory.
 ///
 /// Errors     weir::error cannot_create and io.
 [[nodiscard]] std::unique_ptr<result_files> open_results(const std::string& where,

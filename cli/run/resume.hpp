@@ -22,13 +22,14 @@ struct logged_task {
 };
 
 /// Reads a joblog, ours or GNU parallel's. No file is an empty one.
-/// Errors     weir::error: io; data for what is no joblog, naming the line. A last line that was
+/// Errors     weir::error: io; data for what is no joblog, naming the line. A last line that
+/// was
 ///            cut short by a crash is left out.
 void read_joblog(const std::string& file, const std::function<void(logged_task&&)>& each);
 
-/// Tells whether a task was done in an earlier run, by its command: an edited or re-ordered list
-/// is told apart from the old one task by task. Its number only decides between tasks with the
-/// same command.
+/// Tells whether a task was done in an earlier run, by its command: an edited or re-ordered
+/// list is told apart from the old one task by task. Its number only decides between tasks with
+/// the same command.
 ///
 /// Memory     About 60 bytes for each task of the log, however long its command.
 class done_before {

@@ -17,7 +17,8 @@ const nodes::program about{
     "[OPTION...] [--] COMMAND [ARG...] [::: VALUE...]",
     "Runs COMMAND once for each line of standard input, or each VALUE, several at a time, and "
     "prints the output of one after the other.\n\n"
-    "{} in the command is replaced by the value, {.} {/} {//} {/.} by it without its extension, "
+    "{} in the command is replaced by the value, {.} {/} {//} {/.} by it without its "
+    "extension, "
     "its base name, its directory, its base name without extension; {#} is the task's number, "
     "{%} its slot, {1} {2} are columns, {name} those of --header. Without any of these the "
     "value is appended.\n\n"

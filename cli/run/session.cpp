@@ -1,11 +1,15 @@
 #include "session.hpp"
 
+#include "block_reader.hpp"
 #include "command_runner.hpp"
 #include "gather.hpp"
 #include "governor.hpp"
+#include "line_writer.hpp"
 #include "outcome_writer.hpp"
 #include "printer.hpp"
+#include "progress.hpp"
 #include "resume.hpp"
+#include "round_robin.hpp"
 #include "signals.hpp"
 #include "spool.hpp"
 #include "task_table.hpp"
@@ -16,6 +20,9 @@
 #include <weir/local_slots.hpp>
 #include <weir/ventilator.hpp>
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <limits>
@@ -27,6 +34,7 @@ namespace {
 
 /// Tasks read and not printed yet: bounds memory, and hides that input comes in bursts.
 constexpr std::size_t most_in_hand = 16'384;
+constexpr std::size_t largest_block = std::size_t{16} << 20;
 
 std::string joined(const arguments& task) {
   std::string text;
@@ -35,6 +43,17 @@ std::string joined(const arguments& task) {
     text += value;
   }
   return text;
+}
+
+/// What --recend means: \n and the like are one character; it may be empty.
+std::string unescaped(const std::string& text) {
+  return text.empty() ? text : parse_delimiter(text);
+}
+
+std::string bar(std::uint64_t done, std::uint64_t total) {
+  constexpr std::uint64_t width = 20;
+  const auto full = total == 0 ? width : width * std::min(done, total) / total;
+  return "[" + std::string(full, '#') + std::string(width - full, ' ') + "]";
 }
 
 /// The pieces of one run, in the order in which they need each other.
@@ -47,7 +66,14 @@ class session {
  private:
   [[nodiscard]] std::string joblog_file() const;
   [[nodiscard]] std::unique_ptr<task_source> retry();
-  void read(ventilator& tasks);
+  [[nodiscard]] std::unique_ptr<result_store> store();
+  [[nodiscard]] local_slots slots();
+  void read_values(ventilator& tasks);
+  void read_blocks(ventilator& tasks);
+  void read_lines(ventilator& tasks);
+  void on_tick();
+  [[nodiscard]] std::vector<std::string> for_elsewhere(const arguments& values,
+                                                       std::uint64_t number) const;
   void on_signal(int signal);
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
@@ -72,6 +98,8 @@ class session {
   run_counts counts_;
   outcome_writer* writer_ = nullptr;  // the ventilator's
   std::unique_ptr<run_context> local_;
+  late_failure late_;
+  nodes::rate_meter rate_;
   std::atomic<int> ended_by_ = 0;
 };
 
@@ -82,11 +110,12 @@ session::session(const settings& s, const std::vector<std::string>& words,
       jobs_(parse_jobs(s.jobs)),
       rules_(rules()),
       print_([this] { context_.say.clear(); }) {
-  const auto typed = take_apart(words);
+  auto typed = take_apart(words);
   auto input = input_of(s);
   input.wake_fd = rules_.closed_fd();
   input.warn = [this](const std::string& text) { context_.say.notice(text); };
-  const bool reads_standard_input = s.files.empty() && typed.sources.empty();
+  // With --pipe, values are no business of ours; there is one source that is empty.
+  if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
   auto records = s.retry_failed ? retry() : open(std::move(input), typed.sources);
   if (s.eta || s.bar || rules_.halt().wants_total()) records = hold(std::move(records));
 
@@ -99,19 +128,18 @@ session::session(const settings& s, const std::vector<std::string>& words,
   strings_.total = records->total();
   strings_.slots = jobs_;
   command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);
-  if (strings_.repeat)
+  if (strings_.repeat && !s.pipe)
     records = gather(std::move(records), {s.most, s.fill, s.max_bytes, jobs_}, *command_);
   source_ = std::move(records);
   if (s.resume || s.resume_failed)
-    done_before_.emplace(joblog_file(), s.resume_failed
-                                            ? done_before::counts::successes
-                                            : done_before::counts::whatever_came);
+    done_before_.emplace(joblog_file(), s.resume_failed ? done_before::counts::successes
+                                                        : done_before::counts::whatever_came);
   if (s.tag) tag_.emplace(s.replace, strings_);
   if (!s.tagstring.empty()) tag_.emplace(s.tagstring, strings_);
 
   local_.reset(new run_context{*command_, table_, rules_, room_, print_, slots_,
                                term_sequence::parse(s.term_sequence)});
-  local_->output = s.ungroup       ? output_mode::inherit
+  local_->output = s.ungroup                            ? output_mode::inherit
                    : s.line_buffer && s.results.empty() ? output_mode::lines
                                                         : output_mode::keep;
   local_->say = s.verbose_stdout ? announce::on_stdout
@@ -120,7 +148,7 @@ session::session(const settings& s, const std::vector<std::string>& words,
   local_->dry_run = s.dry_run;
   local_->nice = s.nice;
   local_->retries = s.retries > 0 ? s.retries : std::numeric_limits<std::uint32_t>::max();
-  local_->first_reads_input = !reads_standard_input;
+  local_->payload_is_input = s.pipe;
   if (s.keep_order)
     local_->may_print = [this](std::uint64_t seq) { return writer_->may_print(seq); };
 }
@@ -163,7 +191,7 @@ outcome_writer::options session::output() {
   local_->tag = o.tag;
   const bool goes_on = settings_.resume || settings_.resume_failed || settings_.retry_failed;
   if (!settings_.joblog.empty())
-    o.log.emplace(goes_on ? "+" + joblog_file() : settings_.joblog);
+    o.log.emplace(goes_on ? "+" + joblog_file() : settings_.joblog).flush();
   if (!settings_.results.empty()) {
     o.files = open_results(settings_.results, *command_, strings_);
     o.print = false;
@@ -176,7 +204,11 @@ ventilator_options session::node() {
   static_cast<node_options&>(o) = settings_.node;
   o.name = context_.name;
   o.bind = settings_.listen;
-  o.window = most_in_hand;
+  o.on_notice = [this](bool warning, const std::string& text) {
+    if (warning || !settings_.listen.empty()) context_.say.notice(text);
+  };
+  o.keep_order = settings_.keep_order && !settings_.coproc.empty();  // others do it themselves
+  if (settings_.coproc.empty()) o.window = most_in_hand;
   o.max_failures = local_->retries;
   o.retry_delay = std::chrono::milliseconds(0);
   return o;
@@ -185,38 +217,124 @@ ventilator_options session::node() {
 int session::run() {
   std::signal(SIGCHLD, SIG_DFL);  // whoever started us may ignore it
   start_reaper();                 // before any thread
-  auto writer = std::make_unique<outcome_writer>(output(), *command_, table_, rules_, room_,
-                                                 print_, counts_);
-  writer_ = writer.get();
-  ventilator tasks(node(), std::move(writer),
-                   local_slots(jobs_, [this](unsigned) -> std::unique_ptr<exec::runner> {
-                     return std::make_unique<command_runner>(*local_);
-                   }));
+  auto store = this->store();
+  ventilator tasks(node(), std::move(store), slots());
   nodes::watcher watch(
-      signals_, [this](int signal) { on_signal(signal); }, [this] { rules_.tick(); });
-  read(tasks);
+      signals_, [this](int signal) { on_signal(signal); }, [this] { on_tick(); });
+  if (settings_.pipe)
+    read_blocks(tasks);
+  else if (settings_.coproc.empty())
+    read_values(tasks);
+  else
+    read_lines(tasks);
   const bool read_all = rules_.level() == governor::pressure::none;
   (void)tasks.wait();
+  if (late_.what) std::rethrow_exception(late_.what);
   return conclude(read_all);
 }
 
-void session::read(ventilator& tasks) {
+std::unique_ptr<result_store> session::store() {
+  if (!settings_.coproc.empty())
+    return std::make_unique<line_writer>(
+        settings_.coproc == "frame" ? line_writer::ending::none : line_writer::ending::newline,
+        rules_, counts_);
+  auto writer = std::make_unique<outcome_writer>(output(), *command_, table_, rules_, room_,
+                                                 print_, counts_);
+  writer_ = writer.get();
+  return writer;
+}
+
+local_slots session::slots() {
+  if (!settings_.coproc.empty()) {
+    command_options command;
+    command.mode =
+        settings_.coproc == "frame" ? command_mode::coproc_frames : command_mode::coproc_lines;
+    command.argv = command_->argv({}, {});
+    check(command);
+    return {jobs_, std::move(command)};
+  }
+  return {jobs_, [this](unsigned) -> std::unique_ptr<exec::runner> {
+            if (settings_.round_robin)
+              return std::make_unique<round_robin_runner>(*local_, late_);
+            return std::make_unique<command_runner>(*local_);
+          }};
+}
+
+void session::read_blocks(ventilator& tasks) {
+  const std::string usual_end = settings_.record_start.empty() ? "\n" : "";
+  block_options how{settings_.block, unescaped(settings_.record_end.value_or(usual_end)),
+                    unescaped(settings_.record_start), settings_.most.value_or(0)};
+  block_reader blocks(STDIN_FILENO, rules_.closed_fd(), std::move(how));
+  std::uint64_t seq = 0;
+  const bool listens = !settings_.listen.empty();
+  std::string head;
+  if (!settings_.header.empty()) head = blocks.first_line();
+  for (std::string block; blocks.next(block);) {
+    if (!head.empty()) block.insert(0, head);
+    ++seq;
+    table_.add(seq, seq, {});
+    const bool taken = listens
+                           ? tasks.submit(block, encode_command(for_elsewhere({}, seq), block))
+                           : tasks.submit(block);
+    if (!taken) return;
+  }
+  rules_.set_total(seq);
+}
+
+void session::read_lines(ventilator& tasks) {
+  std::uint64_t seq = 0;
+  for (arguments values; source_->next(values); ++seq)
+    if (!(values.values.size() == 1 ? tasks.submit(values.values[0])
+                                    : tasks.submit(joined(values))))
+      return;
+  rules_.set_total(seq);
+}
+
+void session::on_tick() {
+  rules_.tick();
+  if (!settings_.bar && !settings_.eta && !settings_.progress) return;
+  const auto now = std::chrono::steady_clock::now();
+  rate_.update(counts_.done, now);
+  nodes::progress_figures figures;
+  figures.done = counts_.done;
+  figures.failed = counts_.failed;
+  figures.total = strings_.total;
+  figures.in_flight = rules_.running_count();
+  figures.rate = rate_.per_second();
+  if (settings_.bar && strings_.total) figures.note = bar(counts_.done, *strings_.total);
+  context_.say.status(figures, now);
+}
+
+void session::read_values(ventilator& tasks) {
   std::uint64_t number = 0;
   std::uint64_t seq = 0;
   const bool listens = !settings_.listen.empty();
   for (arguments values; source_->next(values);) {
     number = retried_ ? retried_->number() : number + 1;
     if (done_before_ && done_before_->take(number, command_->text(values, {number}))) continue;
-    // What a worker elsewhere gets if it has a command of its own; here the table has more.
-    const std::string payload = listens ? joined(values) : std::string();
+    // Here the table has all that is needed. A worker elsewhere gets the value, or a command.
+    std::string value, command;
+    if (listens) {
+      value = joined(values);
+      command = encode_command(for_elsewhere(values, number));
+    }
     table_.add(++seq, number, std::move(values));
-    if (!tasks.submit(payload)) return;
+    if (!(listens ? tasks.submit(value, command) : tasks.submit({}))) return;
   }
   rules_.set_total(seq);
   if (done_before_ && done_before_->left() > 0)
     context_.say.notice(std::to_string(done_before_->left()) +
                         " tasks of the joblog are not among these: the list or the command has "
                         "changed");
+}
+
+std::vector<std::string> session::for_elsewhere(const arguments& values,
+                                                std::uint64_t number) const {
+  auto words = command_->argv(values, {number, 1});
+  if (number == 1 && words != command_->argv(values, {number, 2}))
+    throw error(exit_code::usage,
+                "{%} numbers the slots of this machine: with --listen, leave it out");
+  return words;
 }
 
 void session::on_signal(int signal) {
@@ -242,20 +360,44 @@ int session::conclude(bool read_all) {
   if (skipped > 0 || !read_all) {
     std::string text = std::to_string(counts_.done) + " done, " +
                        (read_all ? std::to_string(skipped) : "the others") + " not";
-    text += settings_.joblog.empty()
-                ? "; with --joblog FILE it could be resumed"
-                : "; to go on, give the same command again with --resume";
+    text += settings_.joblog.empty() ? "; with --joblog FILE it could be resumed"
+                                     : "; to go on, give the same command again with --resume";
     context_.say.notice(text);
   }
-  if (const int signal = ended_by_)
-    return static_cast<int>(exit_code::signalled) + signal;
+  if (const int signal = ended_by_) return static_cast<int>(exit_code::signalled) + signal;
   return rules_.halt().exit_status();
+}
+
+/// Options that are meant for different ways of running commands.
+void check_combinations(const settings& s) {
+  const auto refuse = [](const std::string& what) { throw error(exit_code::usage, what); };
+  if (s.pipe && !s.coproc.empty()) refuse("--pipe and --coproc exclude each other");
+  if (s.round_robin && !s.pipe) refuse("--round-robin is for --pipe");
+  if (s.pipe && s.block > largest_block)
+    refuse("--block: at most 16M; a block is one task, and travels as one message");
+  const bool plain_output = s.joblog.empty() && s.results.empty() && !s.tag &&
+                            s.tagstring.empty() && !s.line_buffer && !s.ungroup;
+  if (!s.coproc.empty() && !plain_output)
+    refuse(
+        "--coproc answers each line with a line: --joblog, --results, --tag, --tagstring, "
+        "--line-buffer and --ungroup are for commands that run once for each value");
+  if (s.round_robin && !plain_output)
+    refuse(
+        "--round-robin prints what its few commands have to say: --joblog, --results, --tag, "
+        "--tagstring, --line-buffer and --ungroup are for one command for each block");
+  if (!s.coproc.empty() && !s.listen.empty())
+    refuse(
+        "--coproc is for this machine: weir-ventilator and weir-worker --coproc do the same "
+        "on several");
+  if (s.round_robin && !s.listen.empty())
+    refuse("--round-robin is for this machine; leave it out to give blocks to others");
 }
 
 }  // namespace
 
 int run_session(const settings& s, const std::vector<std::string>& words,
                 nodes::node_context& context) {
+  check_combinations(s);
   if ((s.resume || s.resume_failed || s.retry_failed) && s.joblog.empty())
     throw error(exit_code::usage,
                 "--resume, --resume-failed and --retry-failed need --joblog FILE, which says "

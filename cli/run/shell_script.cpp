@@ -74,6 +74,7 @@ bool scanner::escaped_or_dollar(char c, char next) {
     // A second one right behind makes it arithmetic; if it is $( (subshell) ) after all, what
     // is lost is that values can be filled in there.
     push(next == '(' ? context::arithmetic : context::substitution);
+    word_.clear();
     last_ = c;
     return true;
   }
@@ -90,8 +91,9 @@ bool scanner::escaped_or_dollar(char c, char next) {
   return false;
 }
 
+/// `c` is at the end of word_, and ends it.
 bool scanner::between_words(char c) {
-  if (word_ == "case" && within(context::twice))
+  if (word_.starts_with("case") && word_.size() == 5 && within(context::twice))
     refusal_ = "behind `case` in \"$( )\": write it outside the quotes";
   word_.clear();
   last_ = c;
@@ -99,13 +101,14 @@ bool scanner::between_words(char c) {
 }
 
 bool scanner::step_bare(char c, char next) {
-  if (const int smaller = std::exchange(smaller_, c == '<' ? smaller_ + 1 : 0);
-      smaller == 2 && c != '<' && is_script(now()))
-    here_document_ = true;
-  if (escaped_or_dollar(c, next)) {
-    word_ += '\\';
-    return false;
+  if (c == '<') {
+    ++smaller_;
+  } else {
+    here_document_ |= smaller_ == 2 && is_script(now());
+    if (smaller_ != 2 || (c != ' ' && c != '\t')) smaller_ = 0;
   }
+  word_ += c;
+  if (escaped_or_dollar(c, next)) return false;
   switch (c) {
     case '\n':
       if (here_document_)
@@ -119,13 +122,14 @@ bool scanner::step_bare(char c, char next) {
       push(context::twice);
       break;
     case '#':
-      if (word_.empty() && last_ != 'x') {
+      if (word_.size() == 1 && last_ != 'x') {
         push(context::comment);
         return false;
       }
       break;
     case '(':
-      push(now() == context::arithmetic ? context::arithmetic : context::bare);
+      // (( )) is arithmetic too, where sh is bash.
+      push(now() == context::arithmetic || next == '(' ? context::arithmetic : context::bare);
       return between_words(c);
     case ')':
       between_words(c);
@@ -144,7 +148,6 @@ bool scanner::step_bare(char c, char next) {
     default:
       break;
   }
-  word_ += c;
   last_ = c;
   return false;
 }

@@ -21,8 +21,9 @@ struct local_attempt {
   std::uint32_t attempt = 0;
   unsigned slot = 1;
   task_end end;
-  double started = 0;  ///< seconds since the Unix epoch
-  double runtime = 0;  ///< seconds
+  double started = 0;          ///< seconds since the Unix epoch
+  double runtime = 0;          ///< seconds
+  std::uint64_t sent = 0;      ///< bytes of input
   std::uint64_t received = 0;  ///< bytes of output
   kept_output out;
   kept_output err;
@@ -40,8 +41,8 @@ struct task_record {
 
 /// By seq, from the reading to the printing.
 ///
-/// A record lives as long as anybody holds it: when a worker was taken for dead and was not, its
-/// result may come, and be printed, while a slot here still runs the task again.
+/// A record lives as long as anybody holds it: when a worker was taken for dead and was not,
+/// its result may come, and be printed, while a slot here still runs the task again.
 ///
 /// Threads    Any.
 class task_table {

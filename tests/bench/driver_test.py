@@ -8,7 +8,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from driver import report, rpc_workloads, workloads  # noqa: E402
+from driver import report, rpc_workloads, run_workloads, workloads  # noqa: E402
 from driver.fairness import longest_idle, read_log  # noqa: E402
 from driver.programs import Failed, Missing, Run, Tools  # noqa: E402
 from driver.table import Row  # noqa: E402
@@ -57,9 +57,9 @@ class Verdicts(unittest.TestCase):
         self.assertEqual((verdict.verdict, verdict.why), ("FAILED", "it broke"))
 
     def test_every_row_names_measurements_that_exist(self):
-        names = {each.name for suite in (workloads, rpc_workloads)
+        names = {each.name for suite in (workloads, rpc_workloads, run_workloads)
                  for each in suite.measurements(quick=False)}
-        for row in workloads.ROWS + rpc_workloads.ROWS:
+        for row in workloads.ROWS + rpc_workloads.ROWS + run_workloads.ROWS:
             self.assertLessEqual({row.measured, row.against} - {None}, names)
 
 

@@ -169,9 +169,9 @@ RESUME = [
     script("--resume-failed runs what failed, and the rest", "tool -j1 --joblog log %s ::: 0 1 2; "
            "rm ran; tool -j1 --resume-failed --joblog log %s ::: 0 1 2 3" % (COMMAND, COMMAND),
            status=3, left={"ran": b"1\n2\n3\n"}),
-    script("--resume-failed runs what was killed", "tool -j1 --joblog log "
-           "'echo {} >>ran; kill -{} $$' ::: 9 15 0; rm ran; "
-           "tool -j1 --resume-failed --joblog log 'echo {} >>ran; :' ::: 9 15 0", varies=("log",),
+    script("--resume-failed runs what was killed", "c='echo {} >>ran; [ -e well ] || kill -{} $$'; "
+           "tool -j1 --joblog log \"$c\" ::: 9 15 0; rm ran; touch well; "
+           "tool -j1 --resume-failed --joblog log \"$c\" ::: 9 15 0", varies=("log",),
            left={"ran": b"9\n15\n"}),
     script("--retry-failed runs what failed, as the joblog has it", "tool -j1 --joblog log %s "
            "::: 0 1 2; rm ran; tool -j1 --retry-failed --joblog log" % COMMAND, status=2,

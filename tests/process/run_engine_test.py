@@ -44,9 +44,9 @@ class Commands(Runs):
                           ":::", "a", "b")
         self.assertEqual(got, "1 1 1 1 1\n2 2 1 1 1\n")
 
-    def test_the_first_command_reads_our_input_if_values_come_from_elsewhere(self):
-        got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for the first\n")
-        self.assertEqual(got, "for the first\n1\n2\n")
+    def test_commands_do_not_read_our_input(self):
+        got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
+        self.assertEqual(got, "1\n2\n")
 
     def test_a_mistake_is_255_so_that_no_number_of_failures_looks_like_it(self):
         for arguments, text in ((("--no-such-option", "echo"), "no option --no-such-option"),
@@ -70,7 +70,7 @@ class Output(Runs):
         self.assertEqual(got, "4\n3\n2\n1\n")
 
     def test_lines_come_while_the_command_runs(self):
-        node = self.weir("run", "--line-buffer", "--tag", "echo first; sleep 1000", ":::", "x")
+        node = self.weir("run", "--line-buffer", "--tag", "echo first; sleep 1000; : {}", ":::", "x")
         wait_until(lambda: node.stdout() == b"x\tfirst\n", "the line is there")
         node.send(signal.SIGTERM)
         self.ends(node, 128 + signal.SIGTERM)
@@ -250,6 +250,130 @@ class Resume(Runs):
         self.assertIn("line 1 is not that of a task", self.said)
         self.run_it("--resume", "echo", ":::", "a", code=255)
         self.assertIn("--joblog", self.said)
+
+
+LINES = b"".join(b"line %d\n" % n for n in range(100_000))
+
+
+class Pipe(Runs):
+    def test_blocks_of_whole_lines_are_what_commands_read(self):
+        got = self.run_it("--pipe", "-k", "--block", "50k", "cat", input=LINES)
+        self.assertEqual(got.encode(), LINES)
+        sizes = self.run_it("--pipe", "--block", "50k", "wc", "-c", input=LINES).split()
+        self.assertGreater(len(sizes), 20)
+        self.assertLessEqual(max(map(int, sizes)), 50_000)
+
+    def test_a_record_longer_than_a_block_stays_whole(self):
+        got = self.run_it("--pipe", "-k", "--block", "10", "wc", "-c", input=b"short\n" + b"x" * 1000 + b"\nlast")
+        self.assertEqual(got.split(), ["6", "1001", "4"])
+
+    def test_so_many_records_are_in_a_block_if_asked(self):
+        got = self.run_it("--pipe", "-k", "-N", "3", "wc", "-l", input=b"1\n2\n3\n4\n5\n6\n7\n")
+        self.assertEqual(got.split(), ["3", "3", "1"])
+
+    def test_records_end_and_begin_with_what_one_says(self):
+        got = self.run_it("--pipe", "-k", "-N", "1", "--recend", ";", "cat; echo", input=b"a;b\n;c")
+        self.assertEqual(got, "a;\nb\n;\nc\n")
+        got = self.run_it("--pipe", "-k", "-N", "1", "--recstart", ">", "cat; echo", input=b">a\nb>c>")
+        self.assertEqual(got, ">a\nb\n>c\n>\n")
+
+    def test_a_command_need_not_read_everything(self):
+        got = self.run_it("--pipe", "-k", "--block", "200k", "head", "-n1", input=LINES)
+        self.assertEqual(got.splitlines()[0], "line 0")
+
+    def test_round_robin_starts_a_command_for_each_slot(self):
+        got = self.run_it("--pipe", "--round-robin", "-j2", "--block", "10k", "wc", "-l", input=LINES).split()
+        self.assertLessEqual(len(got), 2)
+        self.assertEqual(sum(map(int, got)), 100_000)
+
+    def test_round_robin_counts_commands_that_fail(self):
+        self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
+
+    def test_a_header_goes_before_each_block(self):
+        got = self.run_it("--pipe", "-k", "--header", ":", "-N", "2", "cat; echo", input=b"h\n1\n2\n3\n")
+        self.assertEqual(got, "h\n1\n2\n\nh\n3\n\n")
+
+    def test_too_large_a_block_is_refused(self):
+        self.run_it("--pipe", "--block", "17M", "cat", input=b"", code=255)
+        self.assertIn("at most 16M", self.said)
+
+
+class Coproc(Runs):
+    def test_a_line_in_is_a_line_out(self):
+        got = self.run_it("-k", "-j2", "--coproc", "sed", "-u", "s/line/got/", input=LINES)
+        self.assertEqual(got.encode(), LINES.replace(b"line", b"got"))
+
+    def test_what_does_not_go_with_it_is_refused(self):
+        self.run_it("--coproc", "--joblog", self.path("log"), "cat", input=b"1\n", code=255)
+        self.assertIn("--coproc", self.said)
+
+    def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
+        self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
+                    input=b"1\n2\n3\n", code=1)
+
+
+class OtherMachines(Runs):
+    """Workers that join while it runs, here as other processes."""
+
+    def setUp(self):
+        super().setUp()
+        self.where = self.tcp_endpoint()
+
+    def start_run(self, *arguments, **how):
+        return self.weir("run", "--listen", self.where, "--heartbeat", "100ms", "-j1", *arguments, **how)
+
+    def hosts_of(self, tasks):
+        return {self.joblog()[n][0] for n in tasks}
+
+    def test_a_worker_runs_its_own_command_on_the_values(self):
+        node = self.start_run("sh", "-c", "while [ ! -e %s ]; do sleep 0.02; done; echo here {}" % self.path("go"),
+                              ":::", *map(str, range(20)))
+        self.worker("--from", self.where, "-j1", "--", "sh", "-c", "echo there {}; [ {} != 15 ] || : > %s" %
+                    self.path("go"))
+        self.ends(node, 0)
+        lines = node.stdout().decode().splitlines()
+        self.assertOnce([line.split()[1] for line in lines], [str(n) for n in range(20)])
+        self.assertEqual({line.split()[0] for line in lines}, {"here", "there"})
+
+    def test_a_worker_that_accepts_commands_runs_the_one_that_came(self):
+        script = "[ -n \"$HERE\" ] && while [ ! -e %s ]; do sleep 0.02; done; echo got {}; [ {} != 15 ] || : > %s" % (
+            self.path("go"), self.path("go"))
+        node = self.start_run("-k", "--joblog", self.path("log"), script, ":::", *map(str, range(20)),
+                              env={"HERE": "1"})
+        self.worker("--from", self.where, "-j1", "--accept-command")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout().decode().split("\n")[:-1], ["got %d" % n for n in range(20)])
+        self.assertEqual(len(self.hosts_of(range(1, 21))), 2)
+
+    def test_a_worker_that_dies_costs_nothing_even_if_a_command_may_fail_only_once(self):
+        node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
+        dying = self.worker("--from", self.where, "-j4", "--accept-command")
+        wait_until(lambda: dying.children(), "it has something to do")
+        dying.kill()
+        self.ends(node, 0)
+        self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_a_worker_that_leaves_in_good_order_costs_nothing(self):
+        node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
+        leaving = self.worker("--from", self.where, "-j4", "--accept-command")
+        wait_until(lambda: node.stderr().count("joined") == 2, "it has joined")
+        leaving.send(signal.SIGTERM)
+        self.ends(leaving, 0)
+        self.ends(node, 0)
+        self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_a_failure_elsewhere_counts_like_one_here(self):
+        node = self.start_run("--joblog", self.path("log"), "-k", "while [ ! -e %s ] && [ -n \"$HERE\" ]; do "
+                              "sleep 0.02; done; : > %s; exit {}" % (self.path("go"), self.path("go")), ":::",
+                              "0", "3", "0", "3", env={"HERE": "1"})
+        self.worker("--from", self.where, "--accept-command")
+        self.ends(node, 2)
+        self.assertEqual([self.joblog()[n][5] for n in (1, 2, 3, 4)], ["0", "3", "0", "3"])
+
+    def test_a_slot_number_means_nothing_elsewhere(self):
+        node = self.start_run("echo", "{%}", ":::", "1")
+        self.ends(node, 255)
+        self.assertIn("{%}", node.stderr())
 
 
 if __name__ == "__main__":

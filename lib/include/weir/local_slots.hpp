@@ -20,8 +20,8 @@ class runner;
 ///     weir::ventilator v{{}, store, weir::local_slots(4, [](weir::task& t) { return f(t); })};
 ///
 /// It is a worker in all respects but the wire: the same state machine, joined to the
-/// ventilator's message by message. So what holds for workers holds here: tasks are leased within
-/// a window, given back to a worker that is idle, retried, and committed once.
+/// ventilator's message by message. So what holds for workers holds here: tasks are leased
+/// within a window, given back to a worker that is idle, retried, and committed once.
 class local_slots {
  public:
   template <task_handler F>
@@ -32,8 +32,7 @@ class local_slots {
 
   using factory = std::function<std::unique_ptr<exec::runner>(unsigned slot)>;
   /// weir's own: what runs tasks in more detail than a handler does.
-  local_slots(unsigned slots, factory runners)
-      : slots_(slots), runners_(std::move(runners)) {}
+  local_slots(unsigned slots, factory runners) : slots_(slots), runners_(std::move(runners)) {}
 
   [[nodiscard]] unsigned slots() const noexcept { return slots_; }
   [[nodiscard]] const factory& runners() const noexcept { return runners_; }

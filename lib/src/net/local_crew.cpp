@@ -83,7 +83,7 @@ void local_crew::carry_out() {
   starts.reserve(out_.starts.size());
   for (auto& s : out_.starts)
     starts.push_back({s.source, s.first, s.attempt, std::move(s.payloads),
-                      std::chrono::milliseconds(s.time_limit_ms)});
+                      std::chrono::milliseconds(s.time_limit_ms), s.commands});
   out_.starts.clear();
   if (!starts.empty()) pool_.give(std::move(starts));
   for (const auto& s : out_.stops) pool_.cancel(s.source, s.range, s.mode);

@@ -20,7 +20,8 @@ namespace weir::net {
 ///     while (crew.exchange(out, now, deliver)) // until neither has anything to say
 ///       machine.tick(now, out);
 ///
-/// Threads    Members are called by whoever holds the ventilator's loop lock, stop() by the loop.
+/// Threads    Members are called by whoever holds the ventilator's loop lock, stop() by the
+/// loop.
 ///            `wake` is called on the slots' threads, see exec::pool.
 class local_crew {
  public:

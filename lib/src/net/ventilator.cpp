@@ -4,6 +4,7 @@
 #include "net/results_impl.hpp"
 #include "proto/limits.hpp"
 #include "proto/sink_core.hpp"
+#include "proto/task_command.hpp"
 #include "proto/ventilator_state.hpp"
 
 #include <weir/error.hpp>
@@ -23,12 +24,24 @@
 #include <thread>
 
 namespace weir {
+
+std::string encode_command(const std::vector<std::string>& argv,
+                           std::optional<std::string_view> input) {
+  return proto::encode(
+      proto::task_command{argv, input.value_or(std::string_view()), input.has_value()});
+}
+
 namespace {
 
 /// What submitters may pile up between two rounds of the loop: enough to fill several messages,
 /// little enough that a task's bytes are still in the cache when they are sent.
 constexpr std::uint64_t open_tasks = 8192;
 constexpr std::size_t open_bytes = 512 * 1024;
+
+std::string too_long(std::size_t bytes) {
+  return "the payload has " + std::to_string(bytes) + " bytes; the limit is " +
+         std::to_string(proto::limits::payload_bytes);
+}
 
 source_id new_source() {
   source_id id;
@@ -73,6 +86,7 @@ struct ventilator::impl {
   // whoever submits a task to an idle ventilator sends it himself, without a thread switch.
   std::mutex loop_mutex;
   std::exception_ptr submit_failure;
+  bool over = false;            // the loop has ended
   std::thread::id loop_thread;  // set before the crew is given anything
 
   // Between submitters and the loop.
@@ -84,6 +98,7 @@ struct ventilator::impl {
   mutable std::mutex mutex;
   std::condition_variable changed;  // room for more, or ended
   proto::pack_builder open;
+  proto::pack_builder open_commands;  // as many as `open`, or none
   std::vector<refused> open_refused;
   std::uint64_t room_tasks = 0;
   std::uint64_t room_bytes = 0;
@@ -168,7 +183,8 @@ bool ventilator::impl::add(std::unique_lock<std::mutex>& lock, std::size_t bytes
   const auto full = [&] {
     if (open.empty()) return room_tasks == 0 || room_bytes == 0;
     return open.size() >= std::min(room_tasks, open_tasks) ||
-           open.bytes() + bytes > std::min<std::uint64_t>(room_bytes, open_bytes);
+           open.bytes() + open_commands.bytes() + bytes >
+               std::min<std::uint64_t>(room_bytes, open_bytes);
   };
   if (!ended && !stopping && full()) {
     ++submitters_waiting;
@@ -196,7 +212,7 @@ bool ventilator::impl::send_directly() {
 /// The loop's round on another thread, if the loop sleeps. False: wake it.
 bool ventilator::impl::settle_here() {
   const std::unique_lock held(loop_mutex, std::try_to_lock);
-  if (!held || submit_failure) return false;
+  if (!held || submit_failure || over) return false;
   try {
     settle(proto::clock::now());
     (void)publish();
@@ -222,16 +238,21 @@ void ventilator::impl::take_input() {
   std::unique_lock lock(mutex);
   if (!open.empty() || !open_refused.empty()) {
     proto::pack all = open.take();
+    proto::pack commands = open_commands.take();
     auto none = std::exchange(open_refused, {});
     taken += all.size() + none.size();
     lock.unlock();
     std::uint32_t from = 0;
+    const auto feed = [&](std::uint32_t end) {
+      machine.feed(all.slice(from, end - from),
+                   commands.empty() ? proto::pack() : commands.slice(from, end - from));
+    };
     for (auto& r : none) {
-      machine.feed(all.slice(from, static_cast<std::uint32_t>(r.before) - from));
+      feed(static_cast<std::uint32_t>(r.before));
       from = static_cast<std::uint32_t>(r.before);
       machine.feed_refused(r.code, std::move(r.why), out);
     }
-    machine.feed(from == 0 ? std::move(all) : all.slice(from, all.size() - from));
+    if (from < all.size()) feed(all.size());
     lock.lock();
   }
   const auto room = machine.free();
@@ -354,6 +375,10 @@ void ventilator::impl::run() {
     failure = std::current_exception();
   }
   const bool done = machine.complete();
+  {
+    const std::lock_guard held(loop_mutex);
+    over = true;
+  }
   if (crew) crew->stop();
   try {
     net::carry_out(out, net, options);
@@ -412,14 +437,24 @@ ventilator::~ventilator() = default;
 
 bool ventilator::submit(std::string_view payload) {
   if (payload.size() > proto::limits::payload_bytes)
-    return submit_refused(status::resource_exhausted,
-                          "the payload has " + std::to_string(payload.size()) +
-                              " bytes; the limit is " +
-                              std::to_string(proto::limits::payload_bytes));
+    return submit_refused(status::resource_exhausted, too_long(payload.size()));
   impl& i = *impl_;
   std::unique_lock lock(i.mutex);
   if (!i.add(lock, payload.size())) return false;
   i.open.add(payload);
+  i.wake_if_waiting(lock);
+  return true;
+}
+
+bool ventilator::submit(std::string_view payload, std::string_view command) {
+  const auto longest = std::max(payload.size(), command.size());
+  if (longest > proto::limits::payload_bytes)
+    return submit_refused(status::resource_exhausted, too_long(longest));
+  impl& i = *impl_;
+  std::unique_lock lock(i.mutex);
+  if (!i.add(lock, payload.size() + command.size())) return false;
+  i.open.add(payload);
+  i.open_commands.add(command);
   i.wake_if_waiting(lock);
   return true;
 }
