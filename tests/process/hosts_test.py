@@ -1,6 +1,7 @@
 """Workers on other machines, which come, leave and are cut off. Exit status 77 (skipped) where there
 are no network namespaces."""
 import re
+import signal
 import sys
 import unittest
 
@@ -96,6 +97,42 @@ class FanOut(HostsCase):
             self.ends(ended, 0)
         self.ends(left, 69)
         self.assertOnce(sink.lines(), lines)
+
+
+class Run(HostsCase):
+    """`weir run --listen` on one host, workers on two others that come and go."""
+
+    def run_on_hub(self, *arguments):
+        return self.weir("run", "--listen", self.tasks, "--insecure", *BEAT, "-j1", "--joblog",
+                         self.path("log"), "--retries", "1", *arguments,
+                         "--", "sleep 0.02; echo {}", input=PIPE, preexec=self.hub.enter)
+
+    def log(self):
+        """The joblog: Seq -> (Host, Exitval)."""
+        rows = [line.split("\t") for line in self.read("log").decode().splitlines()[1:]]
+        self.assertEqual(len({row[0] for row in rows}), len(rows), "a line for each task")
+        return {int(row[0]): (row[1], int(row[6])) for row in rows}
+
+    def test_hosts_join_and_leave_while_it_runs_and_one_is_unplugged(self):
+        lines, text = numbers(600)
+        node = self.run_on_hub("-k")
+        node.feed(text, more=True)
+        left, leaving = self.worker_on(self.left), self.worker_on(self.right)
+        wait_until(lambda: node.count() > 50, "some tasks are done")
+        leaving.send(signal.SIGTERM)
+        self.ends(leaving, 0)
+        late = self.worker_on(self.right)
+        wait_until(lambda: node.count() > 150, "more tasks are done")
+        self.left.unplug()
+        node.feed(b"")
+        for ended in (node, late):
+            self.ends(ended, 0)
+        self.ends(left, 69)
+        self.assertEqual(node.stdout().splitlines(), lines)
+        rows = self.log()
+        self.assertEqual(sorted(rows), list(range(1, 601)))
+        self.assertEqual({exitval for _, exitval in rows.values()}, {0})
+        self.assertGreater(len({host for host, _ in rows.values()}), 1, "others have worked too")
 
 
 def available():
