@@ -13,6 +13,7 @@ struct verb {
   int (*main)(int argc, const char* const* argv);
 };
 
+int run_main(int argc, const char* const* argv);
 int call_main(int argc, const char* const* argv);
 int services_main(int argc, const char* const* argv);
 int ping_main(int argc, const char* const* argv);
@@ -27,6 +28,7 @@ int requeue_main(int argc, const char* const* argv);
 
 /// In the order in which --help shows them.
 inline constexpr std::array verbs{
+    verb{"run", "run a command for each value, here and on other machines", run_main},
     verb{"call", "call a method and print its result", call_main},
     verb{"services", "list the methods that can be called", services_main},
     verb{"ping", "measure how long a node takes to answer", ping_main},

@@ -45,11 +45,13 @@ std::string default_name() {
 }
 
 void declare_common(CLI::App& app, const program& about, common& options) {
-  app.add_flag("-v,--verbose", options.verbose, "Say more; twice: everything");
-  app.add_flag("-q,--quiet", options.quiet, "Say nothing but errors");
-  app.add_option("--name", options.name,
-                 "What this node is called in its peers' messages (if not given: HOST:PID)")
-      ->type_name("NAME");
+  if (about.common_options) {
+    app.add_flag("-v,--verbose", options.verbose, "Say more; twice: everything");
+    app.add_flag("-q,--quiet", options.quiet, "Say nothing but errors");
+    app.add_option("--name", options.name,
+                   "What this node is called in its peers' messages (if not given: HOST:PID)")
+        ->type_name("NAME");
+  }
   app.set_config("--config", "",
                  "Read options from FILE, lines such as 'verbose = true'; what is given on the "
                  "command line goes before it")

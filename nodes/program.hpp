@@ -26,6 +26,8 @@ struct program {
   std::vector<std::string> see_also;  ///< "weir-worker(1)"
   /// Where they are not those of the nodes; those of 64 and above are the same everywhere.
   std::vector<status_meaning> statuses{};
+  /// Whether -v, -q and --name are what they are everywhere. No: the program has its own.
+  bool common_options = true;
 };
 
 }  // namespace weir::nodes

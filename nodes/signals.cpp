@@ -25,12 +25,13 @@ bool is_ignored(int signal) {
 // A signalfd, not a handler that writes to a pipe: with a handler, poll() and sem_wait() of
 // every thread, libzmq's among them, would now and then return EINTR. The price is that this
 // file is for Linux alone.
-signals::signals() {
+signals::signals(std::initializer_list<int> more) {
   std::signal(SIGPIPE, SIG_IGN);
   sigset_t waited;
   sigemptyset(&waited);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP})
     if (!is_ignored(signal)) sigaddset(&waited, signal);
+  for (const int signal : more) sigaddset(&waited, signal);
   ::pthread_sigmask(SIG_BLOCK, &waited, nullptr);
   fd_ = ::signalfd(-1, &waited, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd_ < 0)

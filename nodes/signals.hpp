@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <initializer_list>
 
 namespace weir::nodes {
 
@@ -23,7 +24,8 @@ namespace weir::nodes {
 /// Threads    Construct it before the first thread is started; then from one thread.
 class signals {
  public:
-  signals();
+  /// `more`: further signals to wait for, e.g. SIGUSR1.
+  explicit signals(std::initializer_list<int> more = {});
   ~signals();
   signals(const signals&) = delete;
   signals& operator=(const signals&) = delete;

@@ -101,6 +101,13 @@ void declare(CLI::App& app, settings& s) {
           ->group("Running");
   in->excludes(shell, coproc);
   shell->excludes(coproc);
+  auto* accept =
+      app.add_flag("--accept-command", s.command.accept_commands,
+                   "Run the command that comes with a task (weir run --listen), in place of "
+                   "COMMAND, which may be left out then. Whoever can reach --from can run "
+                   "anything here")
+          ->group("Running");
+  accept->excludes(coproc);
   add_size(app, "--max-output", s.command.max_output,
            "A task with a larger result fails; at most 16M")
       ->group("Running");
@@ -141,7 +148,7 @@ void settle_command(settings& s, std::vector<std::string> literal, int argc, cha
       throw CLI::ValidationError("COMMAND", "with --method, commands are given by --method");
     return;
   }
-  if (s.command.argv.empty()) throw CLI::RequiredError("COMMAND");
+  if (s.command.argv.empty() && !s.command.accept_commands) throw CLI::RequiredError("COMMAND");
   for (const std::string_view given : std::vector<std::string_view>(argv + 1, argv + argc))
     if (given.starts_with('[') && given.ends_with(']'))
       throw CLI::ValidationError("COMMAND", "say -- before it: '" + std::string(given) +
@@ -225,9 +232,10 @@ int main(int argc, char** argv) {
         app.parse_complete_callback([&] {
           if (app.count("--bind") > 0 && app.count("--from") == 0) s.node.connect.clear();
           settle_command(s, literal, argc, argv);
-          check_methods(app, s.methods, {"--to", "--stdin", "--coproc", "--plain"});
+          check_methods(app, s.methods,
+                        {"--to", "--accept-command", "--stdin", "--coproc", "--plain"});
           if (s.methods.on()) settle_gateways(app, s, argc, argv);
-          check_plain(app, s.plain, {"--serve", "--heartbeat"});
+          check_plain(app, s.plain, {"--serve", "--heartbeat", "--accept-command"});
         });
       },
       [&](node_context& context) { return run(s, context); });

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from driver import machine, report, rpc_workloads, workloads  # noqa: E402
+from driver import machine, report, rpc_workloads, run_workloads, workloads  # noqa: E402
 from driver.fairness import longest_idle, read_log  # noqa: E402
 from driver.programs import Failed, Missing, Run, Tools  # noqa: E402
 from driver.table import Row, selected  # noqa: E402
@@ -65,9 +65,9 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(selected(rows, ["b"], lambda program: program == "grpc_rpc"), rows[1:])
 
     def test_every_row_names_measurements_that_exist(self):
-        names = {each.name for suite in (workloads, rpc_workloads)
+        names = {each.name for suite in (workloads, rpc_workloads, run_workloads)
                  for each in suite.measurements(quick=False)}
-        for row in workloads.ROWS + rpc_workloads.ROWS:
+        for row in workloads.ROWS + rpc_workloads.ROWS + run_workloads.ROWS:
             self.assertLessEqual({row.measured, row.against} - {None}, names)
 
 

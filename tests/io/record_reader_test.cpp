@@ -51,7 +51,7 @@ std::string bin(std::string_view payload) {
 }
 
 using texts = std::vector<std::string>;
-constexpr record_format lines{framing::lines};
+const record_format lines{framing::lines};
 
 exit_code code_of(auto&& action) {
   try {
@@ -70,6 +70,26 @@ TEST_SUITE("record reader") {
     CHECK(read_text("one\n", lines) == texts{"one"});
     CHECK(read_text("\n", lines) == texts{""});
     CHECK(read_text("", lines) == texts{});
+  }
+
+  TEST_CASE("records may be separated by any bytes") {
+    const record_format semicolons{framing::delimited, 0, ";"};
+    CHECK(read_text("a b;c\nd;;e", semicolons) == texts{"a b", "c\nd", "", "e"});
+    CHECK(read_text("a;\n", semicolons) == texts{"a", "\n"});
+    const record_format crlf{framing::delimited, 0, "\r\n"};
+    CHECK(read_text("a\r\n\r\r\nb\nc\r", crlf) == texts{"a", "\r", "b\nc\r"});
+    CHECK(code_of([] { read_text("a", {framing::delimited}); }) == exit_code::usage);
+  }
+
+  TEST_CASE("a delimiter of several bytes is found where one read ends and the next begins") {
+    for (std::size_t before : {buffer - 2, buffer - 1, buffer}) {
+      CAPTURE(before);
+      CHECK(read_text(std::string(before, 'x') + "-=-y", {framing::delimited, 0, "-=-"}) ==
+            texts{std::string(before, 'x'), "y"});
+      // The same behind a record that is too long.
+      CHECK(read_text(std::string(before, 'x') + "-=-y", {framing::delimited, 0, "-=-"}, 100) ==
+            texts{"<too long: 1, " + std::to_string(before) + ">", "y"});
+    }
   }
 
   TEST_CASE("NUL-separated records may hold newlines, and lines may hold NULs") {
@@ -285,7 +305,7 @@ TEST_SUITE("record reader") {
   }
 
   TEST_CASE("what is written in a format is read back from it") {
-    for (const record_format format :
+    for (const record_format& format :
          {lines, record_format{framing::nul}, record_format{framing::msgpack}}) {
       std::string text;
       const texts payloads{"",

@@ -206,9 +206,9 @@ TEST_SUITE("joblog") {
     const std::string id(32, '0');
     CHECK(content_of(dir.path("log")) ==
           "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n"
-          "1\t:\t0.000\t0.000\t0\t4\t0\t0\t" +
-              id + ":1\n" + "2\tnode7\t1700000000.250\t0.500\t0\t0\t3\t0\t" + id + ":2\n" +
-              "3\ta?b?\t1700000000.250\t0.500\t0\t0\t2\t15\t" + id + ":3\n");
+          "1\t:\t0.000\t     0.000\t0\t4\t0\t0\t" +
+              id + ":1\n" + "2\tnode7\t1700000000.250\t     0.500\t0\t0\t3\t0\t" + id + ":2\n" +
+              "3\ta?b?\t1700000000.250\t     0.500\t0\t0\t2\t15\t" + id + ":3\n");
   }
 
   TEST_CASE("a plain name begins the log afresh; +NAME appends without a second header") {

@@ -114,6 +114,15 @@ const std::map<std::string, message>& meanings() {
   static const std::map<std::string, message> all{
       {"hello-worker", hello{1, worker()}},
       {"hello-ventilator", hello{1, ventilator()}},
+      {"hello-takes-commands",
+       hello{1, {role::worker, "", session_id{0x0102030405060708}, "", 2, "", 0, true}}},
+      {"task-commands", task_batch{s,
+                                   {{8, 1,
+                                     payloads({std::string("\x91\x92\xc4\x04"
+                                                           "echo\xc4\x01"
+                                                           "a",
+                                                           11)}),
+                                     0, true}}}},
       {"hello-bare",
        hello{1, {role::worker, "", session_id{0x0102030405060708}, "", 0, "", 0}}},
       {"welcome-ventilator", welcome{1, ventilator(), 1000}},

@@ -16,7 +16,7 @@ inline bool same(const proto::pack& a, const proto::pack& b) {
 
 inline bool same(const proto::task_run& a, const proto::task_run& b) {
   return a.first == b.first && a.attempt == b.attempt && a.time_limit_ms == b.time_limit_ms &&
-         same(a.payloads, b.payloads);
+         a.commands == b.commands && same(a.payloads, b.payloads);
 }
 
 inline bool same(const proto::result_run& a, const proto::result_run& b) {

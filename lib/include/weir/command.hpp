@@ -67,6 +67,10 @@ struct command_options {
   command_mode mode = command_mode::process;
   /// The command and its arguments; the command is looked up in PATH, once.
   std::vector<std::string> argv{};
+  /// Run the command that comes with a task, if one does (`weir run --listen` sends them), in
+  /// place of `argv`, which may be empty then. Whoever can reach this worker's ventilator runs
+  /// what he likes here. Not with coprocesses.
+  bool accept_commands = false;
   /// NAME=VALUE each, added to the worker's environment, which is inherited. A NAME alone is
   /// refused. Processes of one task also get WEIR_TASK_ID (the source in hexadecimal, "-",
   /// seq), WEIR_SEQ and WEIR_ATTEMPT.

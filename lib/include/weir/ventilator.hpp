@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ struct ventilator_options : node_options {
   bool sink_connects = false;
   /// How often a task may fail, or take its worker down with it, before it is given up.
   std::uint32_t max_attempts = 3;
+  /// How often it may fail by itself before it is given up, deaths of its workers apart. 0: as
+  /// often as max_attempts says.
+  std::uint32_t max_failures = 0;
   /// Wait before the second attempt; doubles from there, up to 30 s, less a random half.
   std::chrono::milliseconds retry_delay{100};
   /// How long a worker may take over one task. Zero: for ever.
@@ -57,6 +61,12 @@ struct ventilator_stats {
   std::uint64_t rejected = 0;  ///< messages that could not be read
 };
 
+class local_slots;
+
+/// A command as submit() wants it; `input`, if any, is for its standard input.
+[[nodiscard]] std::string encode_command(const std::vector<std::string>& argv,
+                                         std::optional<std::string_view> input = {});
+
 /// Owns tasks until their outcome is committed: hands them to workers that have room, takes
 /// them back from workers that die, retries what fails.
 ///
@@ -79,6 +89,10 @@ class ventilator {
   /// Without a sink: the results come here.
   ventilator(ventilator_options options, std::function<void(const result&)> on_result);
   ventilator(ventilator_options options, std::unique_ptr<result_store> store);
+  /// Runs tasks here as well: see local_slots.hpp. Then it need not bind or connect to
+  /// anything.
+  ventilator(ventilator_options options, std::unique_ptr<result_store> store,
+             const local_slots& here);
   /// Abandons what is not done; see stop().
   ~ventilator();
   ventilator(const ventilator&) = delete;
@@ -88,6 +102,9 @@ class ventilator {
   /// failing the task with RESOURCE_EXHAUSTED. False: stop() has been called, the task was not
   /// taken.
   bool submit(std::string_view payload);
+  /// The same, with what workers that take commands (command_options::accept_commands) get in
+  /// place of the payload: one for each task, or for none, see encode_command().
+  bool submit(std::string_view payload, std::string_view command);
   /// Adds a task that fails at once, for input that cannot be sent but must be accounted for.
   bool submit_refused(status code, std::string why);
   /// Says that no more tasks will come, and blocks until all are done. True: all are accounted

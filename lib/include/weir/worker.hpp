@@ -155,6 +155,7 @@ class worker {
 
  private:
   friend class plain_worker;
+  friend class local_slots;
   using runner = std::function<void(exec::claim&)>;
   worker(worker_options options, runner each);
 

@@ -25,7 +25,11 @@ void child::started(spawned process) {
 void child::ask_to_end(proto::time_point now, proto::duration grace) {
   if (std::exchange(asked_, true)) return;
   kill_due_ = now + grace;
-  ::kill(-pid_, SIGTERM);
+  send(SIGTERM);
+}
+
+void child::send(int signal) {
+  ::kill(-pid_, signal);
   ::kill(-pid_, SIGCONT);
 }
 

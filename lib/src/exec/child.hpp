@@ -35,6 +35,8 @@ class child {
   /// counts.
   void ask_to_end(proto::time_point now, proto::duration grace);
   void kill();
+  /// To the group, and CONT behind it.
+  void send(int signal);
   /// Kills a group that was asked to end long enough ago.
   void kill_if_due(proto::time_point now);
   /// When kill_if_due() is due; time_point::max(): not at all.

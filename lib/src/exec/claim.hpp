@@ -25,9 +25,10 @@ struct work {
   std::uint32_t attempt = 0;
   proto::pack payloads;
   proto::duration time_limit{};  ///< for each task; zero: none
+  bool commands = false;         ///< each payload is a proto::task_command
   [[nodiscard]] std::uint64_t last() const { return first + payloads.size() - 1; }
   [[nodiscard]] work part(std::uint32_t from, std::uint32_t count) const {
-    return {source, first + from, attempt, payloads.slice(from, count), time_limit};
+    return {source, first + from, attempt, payloads.slice(from, count), time_limit, commands};
   }
 };
 
@@ -85,6 +86,9 @@ class claim {
   [[nodiscard]] std::uint32_t attempt() const { return tasks_.attempt; }
   /// How long each task may take; zero: as long as it wants.
   [[nodiscard]] proto::duration time_limit() const { return tasks_.time_limit; }
+
+  /// Whether payloads are proto::task_commands: only a worker that takes such gets them.
+  [[nodiscard]] bool commands() const { return tasks_.commands; }
 
   /// Whether task `i` is this slot's to run. Asked before each task is started.
   [[nodiscard]] bool begin(std::uint32_t i) {

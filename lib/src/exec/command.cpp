@@ -34,6 +34,11 @@ bool takes_argument(command_mode mode) {
 [[noreturn]] void refuse(const std::string& what) { throw error(exit_code::usage, what); }
 
 void check_form(const command_options& o) {
+  const bool coprocess =
+      o.mode == command_mode::coproc_lines || o.mode == command_mode::coproc_frames;
+  if (o.accept_commands && coprocess)
+    refuse("a coprocess goes on from task to task: it cannot be another command for each");
+  if (o.accept_commands && o.argv.empty()) return;
   if (o.argv.empty() || o.argv[0].empty())
     refuse("no command given: say what to run for each task, for example: -- sha256sum {}");
   if (fills_arguments(o.mode) && o.argv[0].find(placeholder) != std::string::npos)
@@ -117,12 +122,12 @@ std::string find_in_path(const std::string& name, std::string_view path_list) {
 
 prepared_command::prepared_command(command_options what)
     : options(std::move(what)), argv(options.argv) {
-  if (options.mode == command_mode::shell) {
+  if (options.mode == command_mode::shell && !options.argv.empty()) {
     argv = {"/bin/sh", "-c", options.argv[0], "sh", std::string(placeholder)};
     argv.insert(argv.end(), options.argv.begin() + 1, options.argv.end());
   }
   environment = environment_for(options);
-  path = find_in_path(argv[0], get_variable(environment, "PATH"));
+  if (!argv.empty()) path = find_in_path(argv[0], get_variable(environment, "PATH"));
   char name[256] = {};
   if (::gethostname(name, sizeof name - 1) == 0) host = name;
 }
@@ -141,8 +146,9 @@ invocation::invocation(std::shared_ptr<const prepared_command> command)
   for (const auto& argument : argv) argv_.push_back(mutable_c_str(argument));
 
   // In a script, the only placeholder is the argument that prepared_command put there.
-  const std::size_t first = mode == command_mode::shell ? 4 : 1;
-  const std::size_t last = mode == command_mode::shell ? 5 : argv.size();
+  const bool script = mode == command_mode::shell && !argv.empty();
+  const std::size_t first = script ? 4 : 1;
+  const std::size_t last = script ? 5 : argv.size();
   for (std::size_t i = first; takes_argument(mode) && i < last; ++i) {
     templated t{i + 1, {}, {}};
     std::size_t from = 0;
@@ -190,6 +196,18 @@ void invocation::set_arguments(std::vector<std::string> arguments) {
   argv_.push_back(nullptr);
 }
 
+void invocation::set_command(std::vector<std::string> argv) {
+  if (argv[0] != own_command_) {
+    own_command_ = argv[0];
+    path_ = find_in_path(own_command_, get_variable(command_->environment, "PATH"));
+    through_shell_ = false;
+  }
+  argv.erase(argv.begin());
+  argv_.resize(2);
+  argv_[1] = own_command_.data();
+  set_arguments(std::move(argv));
+}
+
 std::string_view invocation::fill(std::string_view payload, const task_id& id,
                                   std::uint32_t attempt) {
   if (!templates_.empty() && payload.find('\0') != std::string_view::npos)
@@ -219,7 +237,7 @@ std::string_view invocation::fill(std::string_view payload, const task_id& id,
 
 spawned invocation::start(spawner& by, int in, int out, int err, pid_t* pid_place) {
   if (path_.empty()) {  // it may have been installed meanwhile
-    path_ = find_in_path(command_->argv[0], get_variable(command_->environment, "PATH"));
+    path_ = find_in_path(name(), get_variable(command_->environment, "PATH"));
     if (path_.empty()) {
       spawned nothing;
       nothing.error = ENOENT;
@@ -275,7 +293,8 @@ verdict judge_exit(int exit_status) {
   return end;
 }
 
-verdict judge_failed_start(const spawned& child, const prepared_command& command) {
+verdict judge_failed_start(const spawned& child, const prepared_command& command,
+                           const std::string& name) {
   const auto& options = command.options;
   const std::string why = std::strerror(child.error);
   switch (child.failed_at) {
@@ -291,7 +310,7 @@ verdict judge_failed_start(const spawned& child, const prepared_command& command
     case spawn_step::exec:
       break;
   }
-  const std::string what = command.argv[0] + ": ";
+  const std::string what = name + ": ";
   switch (child.error) {
     case E2BIG:
       return final_failure(status::invalid_argument,
@@ -360,6 +379,7 @@ void check(const command_options& options) {
     throw error(exit_code::usage,
                 "cannot run commands in '" + options.cwd + "': no such directory");
 
+  if (prepared.argv.empty()) return;  // each task brings its own
   const std::string& name = prepared.argv[0];
   if (prepared.path.empty())
     throw error(exit_code::usage, "command '" + name + "' not found in PATH");

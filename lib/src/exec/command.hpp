@@ -42,9 +42,14 @@ class invocation {
   void set_arguments(std::vector<std::string> arguments);
   /// NAME=VALUE each, beside and before the command's own environment; replaces earlier ones.
   void set_variables(std::vector<std::string> variables);
+  /// Replaces the command as well. Before every fill() of a command that came with its task.
+  void set_command(std::vector<std::string> argv);
   /// Prepares for this task. Says why its payload cannot be an argument; empty: it can.
   [[nodiscard]] std::string_view fill(std::string_view payload, const task_id& id,
                                       std::uint32_t attempt);
+  [[nodiscard]] const std::string& name() const {
+    return own_command_.empty() ? command_->argv[0] : own_command_;
+  }
   /// Starts it. ENOENT when the command was never found.
   [[nodiscard]] spawned start(spawner& by, int in, int out, int err, pid_t* pid_place);
 
@@ -63,6 +68,7 @@ class invocation {
   std::vector<templated> templates_;
   std::vector<char*> argv_;  // [0] is spare, for "sh" before a script without "#!"
   std::vector<std::string> own_arguments_;  // in argv_, since set_arguments()
+  std::string own_command_;                 // since set_command()
   bool through_shell_ = false;
   std::string id_, seq_, attempt_;
   std::vector<char*> envp_;                 // these come last
@@ -77,7 +83,9 @@ struct verdict {
 };
 /// `exit_status` as waitpid() has it.
 [[nodiscard]] verdict judge_exit(int exit_status);
-[[nodiscard]] verdict judge_failed_start(const spawned& child, const prepared_command& command);
+/// `name`: of the command.
+[[nodiscard]] verdict judge_failed_start(const spawned& child, const prepared_command& command,
+                                         const std::string& name);
 [[nodiscard]] verdict failure(status code, std::string message);
 /// Another attempt cannot succeed.
 [[nodiscard]] verdict final_failure(status code, std::string message);

@@ -128,7 +128,8 @@ bool coproc_runner::start(claim& tasks) {
   started_at_ = wall_clock();
   spawned process = invocation_.start(spawner_, in.read.get(), out.write.get(), err.write.get(),
                                       child_.pid_place());
-  if (process.error != 0) return fail(judge_failed_start(process, *command_));
+  if (process.error != 0)
+    return fail(judge_failed_start(process, *command_, invocation_.name()));
   child_.started(std::move(process));
   in_ = std::move(in.write);
   out_ = std::move(out.read);

@@ -1,6 +1,7 @@
 #include "exec/process_runner.hpp"
 
 #include "proto/limits.hpp"
+#include "proto/task_command.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -41,6 +42,7 @@ std::string seconds(duration d) {
 process_runner::process_runner(std::shared_ptr<const prepared_command> command)
     : command_(std::move(command)),
       invocation_(command_),
+      brought_(command_),
       null_(above_stdio(unique_fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)))),
       errors_(proto::limits::stderr_bytes) {}
 
@@ -55,14 +57,14 @@ void process_runner::run_one(claim& tasks, std::uint32_t i) {
   };
   if (tasks.cancelled(i))
     return fail(failure(status::cancelled, "cancelled before it started"));
-  const auto payload = tasks.payload(i);
-  const auto why_not = invocation_.fill(payload, tasks.id(i), tasks.attempt());
+  std::optional<std::string_view> input;
+  const auto why_not = prepare(tasks, i, input);
   if (!why_not.empty())
     return fail(final_failure(status::invalid_argument, std::string(why_not)));
 
   streams ours;
   streams its;
-  if (!open_streams(payload, ours, its))
+  if (!open_streams(input, ours, its))
     return fail(failure(status::resource_exhausted,
                         std::string("cannot open a pipe: ") + std::strerror(errno)));
 
@@ -70,8 +72,8 @@ void process_runner::run_one(claim& tasks, std::uint32_t i) {
   const double started_at = wall_clock();
   const int in = its.in ? its.in.get() : null_.get();
   spawned process =
-      invocation_.start(spawner_, in, its.out.get(), its.err.get(), child_.pid_place());
-  if (process.error != 0) return fail(judge_failed_start(process, *command_));
+      current_->start(spawner_, in, its.out.get(), its.err.get(), child_.pid_place());
+  if (process.error != 0) return fail(judge_failed_start(process, *command_, current_->name()));
   child_.started(std::move(process));
   its = {};
 
@@ -95,7 +97,29 @@ void process_runner::run_one(claim& tasks, std::uint32_t i) {
   if (output_.capacity() > kept_buffer) std::string().swap(output_);
 }
 
-bool process_runner::open_streams(std::string_view payload, streams& ours, streams& its) {
+/// Says why this task cannot be run; empty: it can. `input`: what its process shall read.
+std::string_view process_runner::prepare(claim& tasks, std::uint32_t i,
+                                         std::optional<std::string_view>& input) {
+  const auto payload = tasks.payload(i);
+  if (tasks.commands()) {
+    auto command = proto::decode_command(payload);
+    if (!command) return "the command that came with the task cannot be read";
+    if (command->has_input) input = command->input;
+    brought_.set_command(std::move(command->argv));
+    current_ = &brought_;
+    return brought_.fill({}, tasks.id(i), tasks.attempt());
+  }
+  current_ = &invocation_;
+  if (command_->argv.empty()) {
+    return "this worker has no command of its own, and the task brings none";
+  } else if (command_->options.mode == command_mode::stdin_) {
+    input = payload;
+  }
+  return invocation_.fill(payload, tasks.id(i), tasks.attempt());
+}
+
+bool process_runner::open_streams(std::optional<std::string_view> input, streams& ours,
+                                  streams& its) {
   pipe_ends out = open_pipe();
   pipe_ends err = open_pipe();
   if (!out.read || !err.read) return false;
@@ -105,7 +129,7 @@ bool process_runner::open_streams(std::string_view payload, streams& ours, strea
   ours.err = std::move(err.read);
   its.out = std::move(out.write);
   its.err = std::move(err.write);
-  if (command_->options.mode != command_mode::stdin_) return true;
+  if (!input) return true;
 
   pipe_ends in = open_pipe();
   if (!in.read) return false;
@@ -113,8 +137,8 @@ bool process_runner::open_streams(std::string_view payload, streams& ours, strea
   ours.in = std::move(in.write);
   its.in = std::move(in.read);
   // Most payloads fit into the pipe, and need no attention later.
-  const auto n = payload.empty() ? 0 : ::write(ours.in.get(), payload.data(), payload.size());
-  ours.unwritten = payload.substr(n > 0 ? static_cast<std::size_t>(n) : 0);
+  const auto n = input->empty() ? 0 : ::write(ours.in.get(), input->data(), input->size());
+  ours.unwritten = input->substr(n > 0 ? static_cast<std::size_t>(n) : 0);
   if (ours.unwritten.empty()) ours.in.reset();
   return true;
 }

@@ -7,6 +7,7 @@
 #include "exec/unique_fd.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,10 @@ class process_runner : public runner {
   enum class cut_short { no, cancelled, expired, too_much_output };
 
   void run_one(claim& tasks, std::uint32_t i);
-  [[nodiscard]] bool open_streams(std::string_view payload, streams& ours, streams& its);
+  [[nodiscard]] std::string_view prepare(claim& tasks, std::uint32_t i,
+                                         std::optional<std::string_view>& input);
+  [[nodiscard]] bool open_streams(std::optional<std::string_view> input, streams& ours,
+                                  streams& its);
   cut_short attend(claim& tasks, std::uint32_t i, streams& ours, proto::time_point started);
   void look_for_stop(claim& tasks, std::uint32_t i, proto::time_point now, cut_short& cut);
   [[nodiscard]] bool exchange(streams& ours);
@@ -45,6 +49,8 @@ class process_runner : public runner {
 
   std::shared_ptr<const prepared_command> command_;
   invocation invocation_;
+  invocation brought_;  // for commands that come with their tasks
+  invocation* current_ = &invocation_;
   spawner spawner_;
   unique_fd null_;
   child child_;

@@ -13,6 +13,8 @@ namespace {
 constexpr std::string_view header =
     "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
+constexpr std::size_t runtime_width = 10;
+
 output open_log(const std::string& file) {
   return file.starts_with('+') ? output::to_file(file.substr(1), if_exists::append)
                                : output::to_file(file, if_exists::overwrite);
@@ -44,24 +46,35 @@ void joblog::write(const proto::result_run& run, const source_id& source) {
   const std::string identity = to_string(source) + ':';
   for (std::uint32_t i = 0; i < run.payloads.size(); ++i) {
     const outcome_details& details = run.details.empty() ? none : run.details[i];
-    append_number(pending_, run.first + i);
-    pending_ += '\t';
-    append_host(pending_, details.host);
-    pending_ += '\t';
-    append_number(pending_, details.started, 3);
-    pending_ += '\t';
-    append_number(pending_, details.runtime, 3);
-    pending_ += "\t0\t";
-    append_number(pending_, run.payloads.length(i));
-    pending_ += '\t';
-    pending_ += std::to_string(exit_value(run.code, details));
-    pending_ += '\t';
-    pending_ += std::to_string(details.signal);
-    pending_ += '\t';
-    pending_ += identity;
-    append_number(pending_, run.first + i);
-    pending_ += '\n';
+    const std::string command = identity + std::to_string(run.first + i);
+    write(joblog_entry{run.first + i, details.host, details.started, details.runtime, 0,
+                       run.payloads.length(i), exit_value(run.code, details), details.signal,
+                       command});
   }
+}
+
+void joblog::write(const joblog_entry& entry) {
+  append_number(pending_, entry.seq);
+  pending_ += '\t';
+  append_host(pending_, entry.host);
+  pending_ += '\t';
+  append_number(pending_, entry.started, 3);
+  pending_ += '\t';
+  std::string runtime;
+  append_number(runtime, entry.runtime, 3);
+  if (runtime.size() < runtime_width) pending_.append(runtime_width - runtime.size(), ' ');
+  pending_ += runtime;
+  pending_ += '\t';
+  append_number(pending_, entry.sent);
+  pending_ += '\t';
+  append_number(pending_, entry.received);
+  pending_ += '\t';
+  pending_ += std::to_string(entry.exit_value);
+  pending_ += '\t';
+  pending_ += std::to_string(entry.signal);
+  pending_ += '\t';
+  for (const char c : entry.command) pending_ += c == '\n' ? '\0' : c;
+  pending_ += '\n';
 }
 
 void joblog::flush() {

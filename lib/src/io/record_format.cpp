@@ -29,6 +29,7 @@ void append_record(std::string& out, const record_format& format, std::string_vi
   out += payload;
   if (format.how == framing::lines) out += '\n';
   if (format.how == framing::nul) out += '\0';
+  if (format.how == framing::delimited) out += format.delimiter;
 }
 
 }  // namespace weir::io

@@ -9,17 +9,19 @@
 namespace weir::io {
 
 enum class framing : std::uint8_t {
-  lines,    ///< one per line; the '\n' is not part of the task, a '\r' is; an empty line is a
-            ///< task
-  nul,      ///< one per NUL byte, as `find -print0` writes them
-  msgpack,  ///< a stream of MessagePack bin or str objects
-  block,    ///< whole lines, with their '\n', up to `size` bytes together; for filters
-  fixed,    ///< `size` bytes each
+  lines,      ///< one per line; the '\n' is not part of the task, a '\r' is; an empty line is a
+              ///< task
+  nul,        ///< one per NUL byte, as `find -print0` writes them
+  delimited,  ///< as lines, with `delimiter` in place of '\n'
+  msgpack,    ///< a stream of MessagePack bin or str objects
+  block,      ///< whole lines, with their '\n', up to `size` bytes together; for filters
+  fixed,      ///< `size` bytes each
 };
 
 struct record_format {
   framing how = framing::lines;
-  std::size_t size = 0;  ///< of framing::block and framing::fixed; not used by the others
+  std::size_t size = 0;     ///< of framing::block and framing::fixed; not used by the others
+  std::string delimiter{};  ///< of framing::delimited: one byte or more
   [[nodiscard]] bool operator==(const record_format&) const = default;
 };
 

@@ -23,6 +23,16 @@ constexpr std::size_t least_read = 64 * 1024;
 /// A buffer that a long record has made larger than this is given back when it is empty.
 constexpr std::size_t keep_bytes = 1024 * 1024;
 
+/// Where `delimiter` is, after `from` bytes that hold none; but it may begin in those.
+const char* find_delimiter(const char* start, std::size_t size, std::size_t from,
+                           std::string_view delimiter) {
+  if (delimiter.size() == 1)
+    return static_cast<const char*>(std::memchr(start + from, delimiter[0], size - from));
+  from -= std::min(from, delimiter.size() - 1);
+  const auto at = std::string_view(start, size).find(delimiter, from);
+  return at == std::string_view::npos ? nullptr : start + at;
+}
+
 bool is_stdin(const std::string& input) { return input == "-"; }
 
 void check_input(const std::string& path) {
@@ -44,6 +54,10 @@ record_reader::record_reader(std::vector<std::string> inputs, record_format form
     throw error(exit_code::usage, "a task's size must be between 1 and " +
                                       std::to_string(max_record_) + " bytes, not " +
                                       std::to_string(format_.size));
+  if (format_.how == framing::lines || format_.how == framing::block) format_.delimiter = '\n';
+  if (format_.how == framing::nul) format_.delimiter = '\0';
+  if (format_.how == framing::delimited && format_.delimiter.empty())
+    throw error(exit_code::usage, "what separates tasks cannot be empty");
   for (const auto& input : inputs_)
     if (!is_stdin(input)) check_input(input);
 }
@@ -88,9 +102,9 @@ record_reader::cut record_reader::cut_records(batch& to) {
   if (skipping_) return skip_rest();
   switch (format_.how) {
     case framing::lines:
-      return cut_delimited(to, '\n');
     case framing::nul:
-      return cut_delimited(to, '\0');
+    case framing::delimited:
+      return cut_delimited(to);
     case framing::msgpack:
       return cut_msgpack(to);
     case framing::block:
@@ -114,19 +128,19 @@ inline bool record_reader::add(batch& to, std::size_t length, std::size_t consum
   return true;
 }
 
-record_reader::cut record_reader::cut_delimited(batch& to, char delimiter) {
+record_reader::cut record_reader::cut_delimited(batch& to) {
+  const std::string_view delimiter = format_.delimiter;
   for (;;) {
     const char* const start = buffer_.get() + begin_;
     const std::size_t size = end_ - begin_;
     if (size == 0) return cut::need_more;
     if (to.records_left == 0) return cut::full;
-    const auto* hit =
-        static_cast<const char*>(std::memchr(start + scanned_, delimiter, size - scanned_));
+    const char* const hit = find_delimiter(start, size, scanned_, delimiter);
     std::size_t length = size;
     std::size_t consumed = size;
     if (hit != nullptr) {
       length = static_cast<std::size_t>(hit - start);
-      consumed = length + 1;
+      consumed = length + delimiter.size();
     } else if (!at_end_) {
       scanned_ = size;
       if (size > max_record_) return skip_rest();
@@ -248,15 +262,19 @@ record_reader::cut record_reader::skip_rest() {
                                        std::to_string(skipped_ + skip_length_) + " bytes");
     return skip_length_ > 0 ? cut::need_more : refuse(skipped_);
   }
-  const std::size_t hit = rest.find(format_.how == framing::nul ? '\0' : '\n', scanned_);
+  const std::string_view delimiter = format_.delimiter;
+  const char* const hit = find_delimiter(rest.data(), rest.size(), scanned_, delimiter);
   scanned_ = 0;
-  if (hit == std::string_view::npos) {
-    begin_ = end_;
-    skipped_ += rest.size();
+  if (hit == nullptr) {
+    // The last bytes may be the beginning of a delimiter.
+    const std::size_t keep = at_end_ ? 0 : std::min(rest.size(), delimiter.size() - 1);
+    begin_ = end_ - keep;
+    skipped_ += rest.size() - keep;
     return at_end_ ? refuse(skipped_) : cut::need_more;
   }
-  begin_ += hit + 1;
-  return refuse(skipped_ + hit + (format_.how == framing::block ? 1 : 0));
+  const auto length = static_cast<std::size_t>(hit - rest.data());
+  begin_ += length + delimiter.size();
+  return refuse(skipped_ + length + (format_.how == framing::block ? 1 : 0));
 }
 
 record_reader::cut record_reader::refuse(std::uint64_t length) {

@@ -80,7 +80,7 @@ class record_reader {
     bool empty = true;
   };
 
-  cut cut_delimited(batch& to, char delimiter);
+  cut cut_delimited(batch& to);
   cut cut_blocks(batch& to);
   cut cut_fixed(batch& to);
   cut cut_msgpack(batch& to);

@@ -59,6 +59,15 @@ void spill_file::read(std::uint64_t offset, char* to, std::size_t bytes) {
   }
 }
 
+void spill_file::discard(std::uint64_t offset, std::uint64_t bytes) {
+#ifdef FALLOC_FL_PUNCH_HOLE
+  // Where that is not possible, clear() does it in the end.
+  if (fd_ >= 0)
+    (void)::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      static_cast<off_t>(offset), static_cast<off_t>(bytes));
+#endif
+}
+
 void spill_file::clear() {
   if (fd_ >= 0 && ::ftruncate(fd_, 0) != 0) fail("emptying", errno);
   size_ = 0;
@@ -67,9 +76,9 @@ void spill_file::clear() {
 void spill_file::fail(const std::string& doing, int number) const {
   const char* const advice =
       number == ENOSPC || number == EDQUOT
-          ? "results that wait for earlier ones do not fit there; "
+          ? "results that wait to be written do not fit there; "
             "set TMPDIR to a directory with more room"
-          : "it holds results that wait for earlier ones; TMPDIR can name another directory";
+          : "it holds results that wait to be written; TMPDIR can name another directory";
   throw_errno(exit_code::io, doing + " a temporary file in " + directory_ + " (" + advice + ")",
               number);
 }

@@ -23,7 +23,10 @@ class spill_file {
   std::uint64_t append(std::string_view bytes);
   /// Fills `to`, all of it.
   void read(std::uint64_t offset, char* to, std::size_t bytes);
-  /// Gives the space back; the next append is at 0 again.
+  /// Gives the space of these bytes back, as far as the file system can; they are not read
+  /// again.
+  void discard(std::uint64_t offset, std::uint64_t bytes);
+  /// Gives all space back; the next append is at 0 again.
   void clear();
   [[nodiscard]] std::uint64_t size() const { return size_; }
 

@@ -19,9 +19,9 @@ std::string host_name() {
   return name;
 }
 
-void check(const node_options& options, const char* role) {
+void check(const node_options& options, const char* role, bool alone) {
   using namespace std::chrono_literals;
-  if (options.bind.empty() && options.connect.empty())
+  if (!alone && options.bind.empty() && options.connect.empty())
     throw error(exit_code::usage,
                 std::string(role) + ": there is no endpoint to bind or to connect to");
   if (options.heartbeat < 10ms || options.heartbeat > 60s)

@@ -25,7 +25,8 @@ inline constexpr std::chrono::milliseconds last_words{2000};
 [[nodiscard]] std::string host_name();
 
 /// Checks the options that all nodes share; throws weir::error `usage`.
-void check(const node_options& options, const char* role);
+/// `alone`: it needs nobody else.
+void check(const node_options& options, const char* role, bool alone = false);
 
 /// What this node says of itself, and whom it talks to.
 [[nodiscard]] proto::links::options introduce(proto::role role, const node_options& options,

@@ -1,11 +1,14 @@
 #include "net/committer.hpp"
+#include "net/local_crew.hpp"
 #include "net/node_loop.hpp"
 #include "net/results_impl.hpp"
 #include "proto/limits.hpp"
 #include "proto/sink_core.hpp"
+#include "proto/task_command.hpp"
 #include "proto/ventilator_state.hpp"
 
 #include <weir/error.hpp>
+#include <weir/local_slots.hpp>
 #include <weir/ventilator.hpp>
 #include <weir/version.hpp>
 
@@ -21,12 +24,24 @@
 #include <thread>
 
 namespace weir {
+
+std::string encode_command(const std::vector<std::string>& argv,
+                           std::optional<std::string_view> input) {
+  return proto::encode(
+      proto::task_command{argv, input.value_or(std::string_view()), input.has_value()});
+}
+
 namespace {
 
 /// What submitters may pile up between two rounds of the loop: enough to fill several messages,
 /// little enough that a task's bytes are still in the cache when they are sent.
 constexpr std::uint64_t open_tasks = 8192;
 constexpr std::size_t open_bytes = 512 * 1024;
+
+std::string too_long(std::size_t bytes) {
+  return "the payload has " + std::to_string(bytes) + " bytes; the limit is " +
+         std::to_string(proto::limits::payload_bytes);
+}
 
 source_id new_source() {
   source_id id;
@@ -42,6 +57,7 @@ proto::ventilator_state::options machine_options(const ventilator_options& o,
   proto::ventilator_state::options m;
   m.source = source;
   m.max_attempts = o.max_attempts;
+  m.max_failures = o.max_failures;
   m.retry.base = o.retry_delay;
   m.task_timeout = o.task_timeout;
   m.max_tasks = o.window;
@@ -70,6 +86,8 @@ struct ventilator::impl {
   // whoever submits a task to an idle ventilator sends it himself, without a thread switch.
   std::mutex loop_mutex;
   std::exception_ptr submit_failure;
+  bool over = false;            // the loop has ended
+  std::thread::id loop_thread;  // set before the crew is given anything
 
   // Between submitters and the loop.
   struct refused {
@@ -80,6 +98,7 @@ struct ventilator::impl {
   mutable std::mutex mutex;
   std::condition_variable changed;  // room for more, or ended
   proto::pack_builder open;
+  proto::pack_builder open_commands;  // as many as `open`, or none
   std::vector<refused> open_refused;
   std::uint64_t room_tasks = 0;
   std::uint64_t room_bytes = 0;
@@ -94,13 +113,17 @@ struct ventilator::impl {
   std::uint64_t awaited = std::numeric_limits<std::uint64_t>::max();  // see wait_idle()
   std::exception_ptr failure;
   ventilator_stats stats;
+  std::optional<net::local_crew> crew;  // its threads use what is above
   std::thread loop;
 
-  impl(ventilator_options o, std::unique_ptr<result_store> s);
+  impl(ventilator_options o, std::unique_ptr<result_store> s, const local_slots* here);
   ~impl();
   bool add(std::unique_lock<std::mutex>& lock, std::size_t bytes);
   void wake_if_waiting(std::unique_lock<std::mutex>& lock);
   bool send_directly();
+  bool settle_here();
+  void on_slot_done();
+  [[nodiscard]] proto::time_point next_deadline() const;
   void run();
   void take_input();
   void on_message(proto::peer_id peer, proto::message m, proto::time_point now);
@@ -109,8 +132,9 @@ struct ventilator::impl {
   bool publish();
 };
 
-ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s)
-    : options((net::check(o, "ventilator"), std::move(o))),
+ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s,
+                       const local_slots* here)
+    : options((net::check(o, "ventilator", here != nullptr), std::move(o))),
       collects(s != nullptr),
       machine(
           [&] {
@@ -141,6 +165,7 @@ ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s)
   const auto room = machine.free();
   room_tasks = room.tasks;
   room_bytes = room.bytes;
+  if (here) crew.emplace(*here, [this] { on_slot_done(); });
   loop = std::thread([this] { run(); });
 }
 
@@ -158,7 +183,8 @@ bool ventilator::impl::add(std::unique_lock<std::mutex>& lock, std::size_t bytes
   const auto full = [&] {
     if (open.empty()) return room_tasks == 0 || room_bytes == 0;
     return open.size() >= std::min(room_tasks, open_tasks) ||
-           open.bytes() + bytes > std::min<std::uint64_t>(room_bytes, open_bytes);
+           open.bytes() + open_commands.bytes() + bytes >
+               std::min<std::uint64_t>(room_bytes, open_bytes);
   };
   if (!ended && !stopping && full()) {
     ++submitters_waiting;
@@ -177,35 +203,56 @@ void ventilator::impl::wake_if_waiting(std::unique_lock<std::mutex>& lock) {
 }
 
 bool ventilator::impl::send_directly() {
+  if (!settle_here()) return false;
+  const std::lock_guard lock(mutex);
+  loop_waits = true;
+  return true;
+}
+
+/// The loop's round on another thread, if the loop sleeps. False: wake it.
+bool ventilator::impl::settle_here() {
   const std::unique_lock held(loop_mutex, std::try_to_lock);
-  if (!held || submit_failure) return false;
+  if (!held || submit_failure || over) return false;
   try {
     settle(proto::clock::now());
     (void)publish();
-    const std::lock_guard lock(mutex);
-    loop_waits = true;
   } catch (...) {  // for the loop to throw
     submit_failure = std::current_exception();
     return false;
   }
-  net.nudge(machine.next_deadline());
+  if (machine.complete()) return false;
+  net.nudge(next_deadline());
   return true;
+}
+
+/// On a slot's thread, and on the loop's when it cancels what waits.
+void ventilator::impl::on_slot_done() {
+  thread_local bool inside = false;
+  if (inside || std::this_thread::get_id() == loop_thread) return net.wake();
+  inside = true;
+  if (!settle_here()) net.wake();
+  inside = false;
 }
 
 void ventilator::impl::take_input() {
   std::unique_lock lock(mutex);
   if (!open.empty() || !open_refused.empty()) {
     proto::pack all = open.take();
+    proto::pack commands = open_commands.take();
     auto none = std::exchange(open_refused, {});
     taken += all.size() + none.size();
     lock.unlock();
     std::uint32_t from = 0;
+    const auto feed = [&](std::uint32_t end) {
+      machine.feed(all.slice(from, end - from),
+                   commands.empty() ? proto::pack() : commands.slice(from, end - from));
+    };
     for (auto& r : none) {
-      machine.feed(all.slice(from, static_cast<std::uint32_t>(r.before) - from));
+      feed(static_cast<std::uint32_t>(r.before));
       from = static_cast<std::uint32_t>(r.before);
       machine.feed_refused(r.code, std::move(r.why), out);
     }
-    machine.feed(from == 0 ? std::move(all) : all.slice(from, all.size() - from));
+    if (from < all.size()) feed(all.size());
     lock.lock();
   }
   const auto room = machine.free();
@@ -238,8 +285,15 @@ void ventilator::impl::collect(proto::time_point now) {
 
 void ventilator::impl::settle(proto::time_point now) {
   take_input();
+  if (crew) crew->collect(now);
   if (collects) collect(now);
   machine.tick(now, out);
+  while (crew && crew->exchange(out, now, [&](proto::message m) {
+    on_message(net::local_crew::peer, std::move(m), now);
+  })) {
+    collect(now);
+    machine.tick(now, out);
+  }
   for (const auto& g : out.failures)
     if (options.on_given_up)
       for (std::uint32_t i = 0; i < g.payloads.size(); ++i) {
@@ -254,6 +308,12 @@ void ventilator::impl::settle(proto::time_point now) {
   net::carry_out(out, net, options);
 }
 
+proto::time_point ventilator::impl::next_deadline() const {
+  auto next = std::min(machine.next_deadline(), core.next_deadline());
+  if (crew) next = std::min(next, crew->next_deadline());
+  return next;
+}
+
 void ventilator::impl::run() {
   sigset_t all;
   sigfillset(&all);
@@ -262,10 +322,10 @@ void ventilator::impl::run() {
     net::patience for_worker(options.connect_timeout);
     net::patience for_sink(options.connect_timeout);
     std::unique_lock held(loop_mutex);
+    loop_thread = std::this_thread::get_id();
     std::uint64_t told = 0;
     for (;;) {
-      auto deadline = std::min({machine.next_deadline(), core.next_deadline(),
-                                for_worker.deadline(), for_sink.deadline()});
+      auto deadline = std::min({next_deadline(), for_worker.deadline(), for_sink.deadline()});
       {
         const std::lock_guard lock(mutex);
         loop_waits = open.empty() && open_refused.empty() && !stopping;
@@ -296,7 +356,9 @@ void ventilator::impl::run() {
         machine.say_bye(proto::bye_reason::finished, now, out);
         break;
       }
-      const std::string at = endpoints.empty() ? options.connect.front() : endpoints.front();
+      const std::string at = !endpoints.empty()        ? endpoints.front()
+                             : options.connect.empty() ? "here"
+                                                       : options.connect.front();
       for_worker.check(machine.stats().workers == 0, now, "no worker at " + at);
       for_sink.check(!machine.has_sink(), now,
                      "no sink at " + (options.sink.empty() ? at : options.sink));
@@ -313,6 +375,11 @@ void ventilator::impl::run() {
     failure = std::current_exception();
   }
   const bool done = machine.complete();
+  {
+    const std::lock_guard held(loop_mutex);
+    over = true;
+  }
+  if (crew) crew->stop();
   try {
     net::carry_out(out, net, options);
   } catch (...) {  // the last words are a courtesy
@@ -350,13 +417,17 @@ bool ventilator::impl::publish() {
 }
 
 ventilator::ventilator(ventilator_options options, std::unique_ptr<result_store> store)
-    : impl_(std::make_unique<impl>(std::move(options), std::move(store))) {}
+    : impl_(std::make_unique<impl>(std::move(options), std::move(store), nullptr)) {}
+
+ventilator::ventilator(ventilator_options options, std::unique_ptr<result_store> store,
+                       const local_slots& here)
+    : impl_(std::make_unique<impl>(std::move(options), std::move(store), &here)) {}
 
 ventilator::ventilator(ventilator_options options) {
   if (options.sink.empty() && !options.sink_connects)
     throw error(exit_code::usage,
                 "a ventilator without a sink needs somewhere to put results itself");
-  impl_ = std::make_unique<impl>(std::move(options), nullptr);
+  impl_ = std::make_unique<impl>(std::move(options), nullptr, nullptr);
 }
 
 ventilator::ventilator(ventilator_options options, std::function<void(const result&)> on_result)
@@ -366,14 +437,24 @@ ventilator::~ventilator() = default;
 
 bool ventilator::submit(std::string_view payload) {
   if (payload.size() > proto::limits::payload_bytes)
-    return submit_refused(status::resource_exhausted,
-                          "the payload has " + std::to_string(payload.size()) +
-                              " bytes; the limit is " +
-                              std::to_string(proto::limits::payload_bytes));
+    return submit_refused(status::resource_exhausted, too_long(payload.size()));
   impl& i = *impl_;
   std::unique_lock lock(i.mutex);
   if (!i.add(lock, payload.size())) return false;
   i.open.add(payload);
+  i.wake_if_waiting(lock);
+  return true;
+}
+
+bool ventilator::submit(std::string_view payload, std::string_view command) {
+  const auto longest = std::max(payload.size(), command.size());
+  if (longest > proto::limits::payload_bytes)
+    return submit_refused(status::resource_exhausted, too_long(longest));
+  impl& i = *impl_;
+  std::unique_lock lock(i.mutex);
+  if (!i.add(lock, payload.size() + command.size())) return false;
+  i.open.add(payload);
+  i.open_commands.add(command);
   i.wake_if_waiting(lock);
   return true;
 }

@@ -58,6 +58,13 @@ proto::worker_state::options machine_options(const worker_options& options) {
   o.serve = options.serve;
   return o;
 }
+
+proto::links::options introduce(const worker_options& options, bool takes_commands) {
+  auto links = net::introduce(proto::role::worker, options,
+                              {proto::role::ventilator, proto::role::sink});
+  links.self.takes_commands = takes_commands;
+  return links;
+}
 }  // namespace
 
 struct worker::task_worker final : worker::impl {
@@ -81,11 +88,10 @@ struct worker::task_worker final : worker::impl {
   worker_stats figures;
   exec::pool pool;  // last: its threads use what is above
 
-  task_worker(worker_options o, exec::runner_factory factory)
+  task_worker(worker_options o, exec::runner_factory factory, bool takes_commands)
       : options((net::check(o, "worker"), std::move(o))),
-        machine(net::introduce(proto::role::worker, options,
-                               {proto::role::ventilator, proto::role::sink}),
-                machine_options(options), proto::clock::now()),
+        machine(introduce(options, takes_commands), machine_options(options),
+                proto::clock::now()),
         pool(net::slots_of(options.slots), std::move(factory), [this] { on_slot_done(); }) {
     for (const auto& e : options.bind)
       bound.push_back(net.bind(endpoint::parse(e), options.insecure));
@@ -166,7 +172,7 @@ void worker::task_worker::settle(proto::time_point now) {
   starts.reserve(out.starts.size());
   for (auto& s : out.starts)
     starts.push_back({s.source, s.first, s.attempt, std::move(s.payloads),
-                      std::chrono::milliseconds(s.time_limit_ms)});
+                      std::chrono::milliseconds(s.time_limit_ms), s.commands});
   out.starts.clear();
   if (!starts.empty()) pool.give(std::move(starts));
   for (const auto& s : out.stops) pool.cancel(s.source, s.range, s.mode);
@@ -233,13 +239,14 @@ void worker::task_worker::publish() {
 }
 
 worker::worker(worker_options options, runner each)
-    : impl_(std::make_unique<task_worker>(std::move(options), [each](unsigned) {
-        return std::make_unique<net::function_runner>(each);
-      })) {}
+    : impl_(std::make_unique<task_worker>(
+          std::move(options),
+          [each](unsigned) { return std::make_unique<net::function_runner>(each); }, false)) {}
 
 worker::worker(worker_options options, command_options command)
-    : impl_(std::make_unique<task_worker>(std::move(options),
-                                          exec::command_runner_factory(std::move(command)))) {}
+    : impl_(std::make_unique<task_worker>(
+          std::move(options), exec::command_runner_factory(command), command.accept_commands)) {
+}
 
 worker::~worker() = default;
 

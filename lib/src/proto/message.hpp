@@ -47,6 +47,8 @@ struct introduction {
   std::string results_to;
   /// The largest payload it accepts, in bytes.
   std::uint64_t max_payload = 0;
+  /// Worker: runs the command that comes with a task, if one does, in place of its own.
+  bool takes_commands = false;
   [[nodiscard]] bool operator==(const introduction&) const = default;
 };
 
@@ -72,6 +74,7 @@ struct task_run {
   std::uint32_t attempt = 0;
   pack payloads;
   std::uint32_t time_limit_ms = 0;  ///< 0: none
+  bool commands = false;            ///< each payload is a task_command, see there
   [[nodiscard]] std::uint64_t last() const { return first + payloads.size() - 1; }
 };
 

@@ -26,6 +26,7 @@ struct start_tasks {
   std::uint32_t attempt = 0;
   pack payloads;
   std::uint32_t time_limit_ms = 0;
+  bool commands = false;  ///< see task_run
 };
 
 /// Worker: nobody wants these any more, or (give_back) somebody else could do those that no

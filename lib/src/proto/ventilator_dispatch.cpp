@@ -66,11 +66,13 @@ void ventilator_state::lease(std::uint64_t first, queued_run task, session_id to
   counts_.dispatched += task.size();
   if (task.attempts > 1) counts_.redelivered += task.size();
   w.items += task.size();
-  w.bytes += task.payloads.bytes();
+  w.bytes += task.weight().bytes();
   if (task.suspect) w.suspects += task.size();
   w.alone = alone;
   if (alone) w.set_aside = true;
-  batch.runs.push_back({first, task.attempts, task.payloads, time_limit_ms()});
+  const bool as_command = w.info.takes_commands && !task.commands.empty();
+  batch.runs.push_back({first, task.attempts, as_command ? task.commands : task.payloads,
+                        time_limit_ms(), as_command});
   leased_.insert(first, leased_run{std::move(task), to});
 }
 
@@ -140,7 +142,7 @@ void ventilator_state::dispatch_last_chances(time_point now, outbox& out) {
 void ventilator_state::dispatch_suspects(time_point now, outbox& out) {
   while (!suspects_.empty()) {
     const queued_run& head = suspects_.runs().begin()->second;
-    auto [to, w] = least_loaded(head.payloads.length(0), true, head.last_worker);
+    auto [to, w] = least_loaded(head.weight().length(0), true, head.last_worker);
     if (!w && oldest(suspects_)) std::tie(to, w) = taker_of_oldest();
     if (!w) return;
     auto [first, task] = suspects_.pop_front(1);
@@ -165,7 +167,7 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
       std::max<std::uint64_t>((queued_.size() + takers - 1) / takers, 1);
   while (!queued_.empty()) {
     const auto& head = queued_.runs().begin()->second;
-    auto [to, w] = least_loaded(head.payloads.length(0), false, head.last_worker);
+    auto [to, w] = least_loaded(head.weight().length(0), false, head.last_worker);
     if (!w) {
       if (!oldest(queued_)) return;
       std::tie(to, w) = taker_of_oldest();
@@ -182,7 +184,7 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
     std::uint64_t items = 0;
     std::size_t bytes = 0;
     while (items < most && !queued_.empty() && batch.runs.size() < limits::ranges) {
-      const pack& next = queued_.runs().begin()->second.payloads;
+      const pack& next = queued_.runs().begin()->second.weight();
       const std::uint64_t in_window =
           w->window_bytes > w->bytes ? w->window_bytes - w->bytes : 0;
       const std::size_t space = std::min<std::size_t>(
@@ -194,7 +196,7 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
       if (n == 0) break;
       auto [first, task] = queued_.pop_front(n);
       items += n;
-      bytes += task.payloads.bytes();
+      bytes += task.weight().bytes();
       lease(first, std::move(task), to, *w, false, batch);
       if (bytes >= gather_bytes) break;
     }

@@ -50,13 +50,15 @@ void ventilator_state::on_results(session_id from, result_batch batch, time_poin
 void ventilator_state::on_failure(std::uint64_t first, queued_run task, status code,
                                   const result_run* report, std::uint64_t offset,
                                   time_point now, outbox& out) {
-  ++task.failures;
+  // Its own failures, and the deaths that it may have caused, can have a limit each.
+  const bool apart = report && options_.max_failures > 0;
+  const std::uint32_t failures = apart ? ++task.reported : ++task.failures;
+  const std::uint32_t most = apart ? options_.max_failures : options_.max_attempts;
   task.suspect = false;
   const outcome_details* details =
       report && offset < report->details.size() ? &report->details[offset] : nullptr;
-  if (task.failures < options_.max_attempts && (!details || details->retryable)) {
+  if (failures < most && (!details || details->retryable)) {
     ++counts_.retried;
-    const std::uint32_t failures = task.failures;
     delay(first, std::move(task), options_.retry.after(failures, random_), now);
     return;
   }
@@ -77,7 +79,7 @@ void ventilator_state::give_up(std::uint64_t first, const queued_run& task, resu
   out.failures.push_back({first, task.payloads, outcome.code, outcome.details[0].message});
   const std::uint64_t held = outcome.payloads.bytes();
   bytes_ += held;
-  bytes_ -= task.payloads.bytes();
+  bytes_ -= task.weight().bytes();
   given_up_unsent_.push_back({options_.source, {outcome}});
   dying_.insert(first, dying_run{std::move(outcome), held});
 }
@@ -158,7 +160,7 @@ void ventilator_state::unlease(const leased_run& run, time_point now) {
   const auto it = workers_.find(run.worker);
   if (it == workers_.end()) return;
   it->second.items -= run.size();
-  it->second.bytes -= run.task.payloads.bytes();
+  it->second.bytes -= run.task.weight().bytes();
   if (run.task.suspect) it->second.suspects -= run.size();
   if (it->second.items > 0) return;
   it->second.idle_since = now;
@@ -187,7 +189,7 @@ void ventilator_state::forget(seq_range range, time_point now,
                               std::map<session_id, seq_ranges>& running) {
   const auto gone = [&](const queued_run& task) {
     counts_.done += task.size();
-    bytes_ -= task.payloads.bytes();
+    bytes_ -= task.weight().bytes();
   };
   leased_.extract(range, [&](std::uint64_t first, leased_run&& run) {
     unlease(run, now);

@@ -27,14 +27,18 @@ ventilator_state::queued_run ventilator_state::queued_run::slice(std::uint64_t o
   queued_run part = *this;
   part.payloads =
       payloads.slice(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(n));
+  if (!commands.empty())
+    part.commands =
+        commands.slice(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(n));
   return part;
 }
 
 void ventilator_state::queued_run::settle() {
   // One slow task must not keep the memory of the thousands that were read with it. An eighth:
   // what is left of a batch in the middle of being acknowledged is not worth a copy.
-  if (payloads.retained() > 4096 && payloads.bytes() < payloads.retained() / 8)
-    payloads = payloads.compacted();
+  for (pack* some : {&payloads, &commands})
+    if (some->retained() > 4096 && some->bytes() < some->retained() / 8)
+      *some = some->compacted();
 }
 
 ventilator_state::leased_run ventilator_state::leased_run::slice(std::uint64_t offset,
@@ -69,14 +73,15 @@ ventilator_state::room ventilator_state::free() const {
   return {options_.max_tasks - tasks_out, most - bytes_};
 }
 
-void ventilator_state::feed(pack payloads) {
+void ventilator_state::feed(pack payloads, pack commands) {
   if (payloads.empty()) return;
   const std::uint64_t first = next_seq_;
   next_seq_ += payloads.size();
   counts_.read += payloads.size();
-  bytes_ += payloads.bytes();
   queued_run run;
   run.payloads = std::move(payloads);
+  run.commands = std::move(commands);
+  bytes_ += run.weight().bytes();
   queued_.insert(first, std::move(run));
 }
 

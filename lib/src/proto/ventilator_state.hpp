@@ -41,6 +41,8 @@ class ventilator_state {
     source_id source;
     std::uint64_t epoch = 1;
     std::uint32_t max_attempts = 3;
+    /// How often a task may be reported as failed, deaths of workers apart; 0: max_attempts.
+    std::uint32_t max_failures = 0;
     backoff retry{std::chrono::milliseconds(100), std::chrono::seconds(30)};
     duration task_timeout{};  ///< zero: none
     std::uint64_t max_tasks = 65'536;
@@ -74,7 +76,8 @@ class ventilator_state {
   /// How much may be fed now; nothing until some is acknowledged if tasks or bytes are 0.
   [[nodiscard]] room free() const;
   /// Adds tasks; they get the next sequence numbers.
-  void feed(pack payloads);
+  /// `commands`: empty, or one for each, which workers that take commands get in its place.
+  void feed(pack payloads, pack commands = {});
   /// Adds one task that cannot be sent, e.g. because it is too long: it fails at once.
   void feed_refused(status code, std::string why, outbox& out);
   /// No more tasks will come.
@@ -121,12 +124,16 @@ class ventilator_state {
 
   struct queued_run {
     pack payloads;
+    pack commands;               // empty, or one for each payload
     std::uint32_t attempts = 0;  // dispatches so far
     std::uint32_t failures = 0;  // of which failed, or took their worker with them
+    std::uint32_t reported = 0;  // failures that count towards max_failures, not in `failures`
     session_id last_worker{};
     bool suspect = false;   // was in hand when a worker died, and has not been cleared
     time_point ready_at{};  // when delayed
     [[nodiscard]] std::uint64_t size() const { return payloads.size(); }
+    /// What windows and memory are reckoned by, whichever of the two a worker gets.
+    [[nodiscard]] const pack& weight() const { return commands.empty() ? payloads : commands; }
     [[nodiscard]] queued_run slice(std::uint64_t offset, std::uint64_t n) const;
     void settle();
   };

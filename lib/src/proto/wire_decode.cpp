@@ -152,6 +152,8 @@ class message_reader {
         self.results_to = read_text(in_);
       else if (name == key::max_payload)
         self.max_payload = in_.uint(limits::seq);
+      else if (name == key::takes_commands)
+        self.takes_commands = in_.boolean();
       else
         return false;
       return true;
@@ -187,6 +189,8 @@ class message_reader {
     read_map(in, [&](std::string_view name) {
       if (name == key::time_limit)
         run.time_limit_ms = read_u32(in);
+      else if (name == key::commands)
+        run.commands = in.boolean();
       else
         return false;
       return true;

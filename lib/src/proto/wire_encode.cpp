@@ -39,12 +39,13 @@ class message_writer : public wire_writer {
     array(m.runs.size());
     for (const auto& run : m.runs) {
       const bool limited = run.time_limit_ms != 0;
-      out_.pack_array(limited ? 5 : 4);
+      const bool plain = !limited && !run.commands;
+      out_.pack_array(plain ? 4 : 5);
       run_head(run);
-      if (!limited) continue;
-      out_.pack_map(1);
-      str(key::time_limit);
-      uint(run.time_limit_ms);
+      if (plain) continue;
+      out_.pack_map(std::uint32_t{limited} + std::uint32_t{run.commands});
+      if (limited) entry(key::time_limit, std::uint64_t{run.time_limit_ms});
+      if (run.commands) flag(key::commands);
     }
   }
 
@@ -143,11 +144,12 @@ class message_writer : public wire_writer {
   void more(const introduction& self) {
     out_.pack_map(std::uint32_t{!self.host.empty()} + std::uint32_t{self.slots != 0} +
                   std::uint32_t{!self.results_to.empty()} +
-                  std::uint32_t{self.max_payload != 0});
+                  std::uint32_t{self.max_payload != 0} + std::uint32_t{self.takes_commands});
     if (!self.host.empty()) entry(key::host, self.host);
     if (self.slots != 0) entry(key::slots, std::uint64_t{self.slots});
     if (!self.results_to.empty()) entry(key::results_to, self.results_to);
     if (self.max_payload != 0) entry(key::max_payload, std::min(self.max_payload, limits::seq));
+    if (self.takes_commands) flag(key::takes_commands);
   }
 
   template <class Run>

@@ -46,8 +46,10 @@ inline constexpr std::string_view host = "host";  // and in details
 inline constexpr std::string_view slots = "slots";
 inline constexpr std::string_view results_to = "to";
 inline constexpr std::string_view max_payload = "max";
+inline constexpr std::string_view takes_commands = "cmd";
 // In a run of TASK.
 inline constexpr std::string_view time_limit = "ttl";
+inline constexpr std::string_view commands = "!cmd";
 // In the details of a RESULT.
 inline constexpr std::string_view message = "msg";
 inline constexpr std::string_view stderr_tail = "err";

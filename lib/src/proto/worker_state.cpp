@@ -217,7 +217,8 @@ void worker_state::on_tasks(session_id from, task_batch batch, time_point now, o
     counts_.received += run.payloads.size();
     s.highest = std::max(s.highest, range.last);
     for (const auto& fresh : mine.missing(range)) {
-      if (draining_) {
+      // Nobody sends a command to a worker that has not asked for any; who does may keep it.
+      if (draining_ || (run.commands && !links_.self().takes_commands)) {
         refused.push_back(fresh);
         continue;
       }
@@ -226,7 +227,7 @@ void worker_state::on_tasks(session_id from, task_batch batch, time_point now, o
           fresh.first,
           task_piece{run.payloads.slice(static_cast<std::uint32_t>(fresh.first - run.first),
                                         static_cast<std::uint32_t>(fresh.size())),
-                     run.attempt, run.time_limit_ms, false});
+                     run.attempt, run.time_limit_ms, false, run.commands});
     }
   }
   if (!refused.empty()) release_to_owner(batch.source, std::move(refused), now, out);

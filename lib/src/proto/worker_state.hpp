@@ -101,10 +101,11 @@ class worker_state {
     std::uint32_t attempt = 0;
     std::uint32_t time_limit_ms = 0;
     bool unwanted = false;  // cancelled while running: its outcome is dropped
+    bool commands = false;  // see task_run
     [[nodiscard]] std::uint64_t size() const { return payloads.size(); }
     [[nodiscard]] task_piece slice(std::uint64_t offset, std::uint64_t n) const {
       return {payloads.slice(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(n)),
-              attempt, time_limit_ms, unwanted};
+              attempt, time_limit_ms, unwanted, commands};
     }
     void settle() {}
   };

@@ -71,7 +71,8 @@ bool worker_state::start_some(const source_id& id, source& s, std::uint64_t most
                          std::min(ready.front().last,
                                   ready.front().first + std::max<std::uint64_t>(most, 1) - 1)};
     s.queued.extract(part, [&](std::uint64_t from, task_piece&& piece) {
-      out.starts.push_back({id, from, piece.attempt, piece.payloads, piece.time_limit_ms});
+      out.starts.push_back(
+          {id, from, piece.attempt, piece.payloads, piece.time_limit_ms, piece.commands});
       running_ += piece.size();
       queued_ -= piece.size();
       s.running.insert(from, std::move(piece));

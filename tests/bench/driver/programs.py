@@ -23,7 +23,7 @@ class Missing(Exception):
 class Tools:
     """The programs of one build folder."""
 
-    PLACES = ("tests/bench", "nodes", "")
+    PLACES = ("tests/bench", "nodes", "cli", "")
 
     def __init__(self, build):
         self.build = Path(build).resolve()

@@ -9,6 +9,7 @@
 #include <weir/expose.hpp>
 #include <weir/gateway.hpp>
 #include <weir/generator.hpp>
+#include <weir/local_slots.hpp>
 #include <weir/memory.hpp>
 #include <weir/method.hpp>
 #include <weir/msgpack_cursor.hpp>

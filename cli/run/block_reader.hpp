@@ -1,0 +1,45 @@
+// --pipe: input cut into blocks of whole records.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace weir::cli::run {
+
+struct block_options {
+  std::size_t block = std::size_t{1} << 20;  ///< about so many bytes
+  std::string record_end = "\n";             ///< may be empty
+  std::string record_start;                  ///< may be empty; with both, they meet
+  std::uint64_t records = 0;                 ///< in a block; 0: as many as fit
+};
+
+/// Reads a descriptor block by block. A record that is longer than a block is a block by
+/// itself. What follows the last record's end is one more.
+///
+///   block_reader blocks(STDIN_FILENO, stop_fd, {});
+///   for (std::string block; blocks.next(block);) submit(block);
+///
+/// Errors     weir::error io.
+class block_reader {
+ public:
+  /// next() says false when `wake_fd` is readable, unless it is -1.
+  block_reader(int fd, int wake_fd, block_options options);
+  [[nodiscard]] bool next(std::string& block);
+  /// Takes a line with its newline off the front, for --header; before the first next().
+  [[nodiscard]] std::string first_line();
+
+ private:
+  [[nodiscard]] std::size_t cut() const;
+  [[nodiscard]] bool read_more();
+
+  int fd_;
+  int wake_fd_;
+  block_options options_;
+  std::string separator_;
+  std::size_t separator_end_ = 0;  // how much of it belongs to the record before
+  std::string buffer_;
+  bool ended_ = false;
+};
+
+}  // namespace weir::cli::run

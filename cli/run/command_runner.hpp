@@ -1,0 +1,95 @@
+// Runs the command of a task on a slot of this process.
+#pragma once
+
+#include "command_template.hpp"
+#include "exec/child.hpp"
+#include "exec/pool.hpp"
+#include "exec/spawn.hpp"
+#include "exec/unique_fd.hpp"
+#include "governor.hpp"
+#include "printer.hpp"
+#include "slot_numbers.hpp"
+#include "spool.hpp"
+#include "task_environment.hpp"
+#include "task_table.hpp"
+#include "term_sequence.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::cli::run {
+
+/// Where a command's output goes while it runs.
+enum class output_mode : std::uint8_t {
+  keep,     ///< until it has ended
+  lines,    ///< whole lines at once
+  inherit,  ///< where ours goes
+};
+/// What is said about a command before it starts.
+enum class announce : std::uint8_t { no, on_stdout, on_stderr };
+
+/// What all slots share.
+struct run_context {
+  const command_template& command;
+  task_table& tasks;
+  governor& rules;
+  spool& room;
+  printer& print;
+  slot_numbers& slots;
+  term_sequence to_end;
+  output_mode output = output_mode::keep;
+  announce say = announce::no;
+  bool dry_run = false;
+  bool payload_is_input = false;  ///< --pipe: the task is read from standard input
+  int nice = 0;
+  std::uint32_t retries = 1;  ///< attempts that may fail
+  /// The tag for --line-buffer.
+  std::function<std::string(const task_record&, place)> tag{};
+  /// Whether what this task says may be printed now; empty: always.
+  std::function<bool(std::uint64_t seq)> may_print{};
+};
+
+/// One process for each task. Unlike exec::process_runner it makes the arguments of what the
+/// user has written and of columns, keeps output of any size, and ends commands when --halt,
+/// --timeout or --memfree says so.
+class command_runner final : public exec::runner {
+ public:
+  explicit command_runner(run_context& context);
+  ~command_runner() override;
+  void run(exec::claim& tasks) override;
+
+ private:
+  enum class cut_short : std::uint8_t { no, timeout, run_ends, not_wanted, gives_way };
+  /// Our ends of what a command reads and writes.
+  struct streams {
+    exec::unique_fd in, out, err;
+    std::string_view unwritten;
+  };
+  struct attempt_in_hand;
+
+  void run_one(exec::claim& tasks, std::uint32_t i);
+  [[nodiscard]] bool start(attempt_in_hand& now, std::string_view payload);
+  [[nodiscard]] exec::spawned spawn(attempt_in_hand& now, const streams& its);
+  [[nodiscard]] bool open_streams(std::string_view payload, streams& ours, streams& its);
+  cut_short attend(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now);
+  [[nodiscard]] cut_short look(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now,
+                               proto::time_point at);
+  void exchange(attempt_in_hand& now);
+  void take(stream which, attempt_in_hand& now);
+  void conclude(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now, cut_short why);
+  void complain(attempt_in_hand& now, std::string_view what, int number);
+
+  run_context& context_;
+  exec::spawner spawner_;
+  exec::child child_;
+  exec::unique_fd null_, own_out_, own_err_;
+  task_environment environment_;
+  running_task self_;
+  std::string name_, path_;  // the last command, and where it was found
+  bool wrote_much_ = false;
+};
+
+}  // namespace weir::cli::run

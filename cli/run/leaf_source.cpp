@@ -1,0 +1,103 @@
+#include "leaf_source.hpp"
+
+#include "io/record_reader.hpp"
+
+#include <weir/error.hpp>
+
+#include <string_view>
+#include <utility>
+
+namespace weir::cli::run {
+
+namespace {
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(white_space) == std::string_view::npos;
+}
+
+class words final : public task_source {
+ public:
+  words(std::vector<std::string> list, bool skip_blank) : words_(std::move(list)) {
+    if (skip_blank) std::erase_if(words_, [](const auto& word) { return is_blank(word); });
+  }
+
+  bool next(arguments& out) override {
+    if (next_ == words_.size()) return false;
+    out.values.resize(1);
+    out.values[0] = words_[next_++];
+    return true;
+  }
+  [[nodiscard]] std::optional<std::uint64_t> total() const override { return words_.size(); }
+
+ private:
+  std::vector<std::string> words_;
+  std::size_t next_ = 0;
+};
+
+class records final : public task_source {
+ public:
+  records(const std::string& file, io::record_format format, bool skip_blank, int wake_fd)
+      : name_(file == "-" ? "standard input" : file),
+        skip_blank_(skip_blank),
+        reader_({file}, std::move(format), wake_fd) {}
+
+  bool next(arguments& out) override {
+    for (;;) {
+      while (taken_ < batch_.size()) {
+        const std::string_view record = batch_[taken_++];
+        if (skip_blank_ && is_blank(record)) continue;
+        out.values.resize(1);
+        out.values[0] = record;
+        return true;
+      }
+      if (std::exchange(refused_, false)) too_long();
+      if (ended_) return false;
+      fill();
+    }
+  }
+
+ private:
+  /// Few enough at a time that what has been read and not been used is small.
+  static constexpr std::uint32_t batch_records = 1024;
+  static constexpr std::size_t batch_bytes = 64 * 1024;
+
+  void fill() {
+    const io::fill got = reader_.read_into(builder_, batch_records, batch_bytes);
+    batch_ = builder_.take();
+    taken_ = 0;
+    ended_ = got == io::fill::end;
+    refused_ = got == io::fill::oversize;
+    if (got == io::fill::woken) throw interrupted{};
+  }
+
+  [[noreturn]] void too_long() const {
+    const auto& what = reader_.refused();
+    throw error(exit_code::data, name_ + ": record " + std::to_string(what.number) + " has " +
+                                     std::to_string(what.bytes) +
+                                     " bytes, more than any command can be given " +
+                                     "(is it separated by something else? see -0 and -d)");
+  }
+
+  std::string name_;
+  bool skip_blank_;
+  io::record_reader reader_;
+  proto::pack_builder builder_;
+  proto::pack batch_;
+  std::uint32_t taken_ = 0;
+  bool ended_ = false;
+  bool refused_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<task_source> word_source(std::vector<std::string> list, bool skip_blank) {
+  return std::make_unique<words>(std::move(list), skip_blank);
+}
+
+std::unique_ptr<task_source> file_source(const std::string& file, const std::string& delimiter,
+                                         bool skip_blank, int wake_fd) {
+  io::record_format format{io::framing::delimited, 0, delimiter};
+  return std::make_unique<records>(file, std::move(format), skip_blank, wake_fd);
+}
+
+}  // namespace weir::cli::run

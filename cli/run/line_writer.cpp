@@ -1,0 +1,48 @@
+#include "line_writer.hpp"
+
+#include <unistd.h>
+
+namespace weir::cli::run {
+namespace {
+constexpr std::size_t pending_bytes = 256 * 1024;
+}
+
+line_writer::line_writer(ending after_each, governor& rules, run_counts& counts)
+    : ending_(after_each),
+      rules_(rules),
+      counts_(counts),
+      out_(io::output::to_fd(STDOUT_FILENO, "standard output")),
+      err_(io::output::to_fd(STDERR_FILENO, "standard error")) {}
+
+void line_writer::write(const results& some) {
+  for (std::uint32_t i = 0; i < some.size(); ++i) add(some[i]);
+}
+
+void line_writer::add(const result& answer) {
+  ++counts_.done;
+  const bool ok = answer.code == status::ok;
+  if (ok) {
+    pending_ += answer.payload;
+    if (ending_ == ending::newline) pending_ += '\n';
+    if (pending_.size() >= pending_bytes) flush();
+  } else {
+    ++counts_.failed;
+    flush();
+    err_.write("weir run: task " + std::to_string(answer.id.seq) +
+               " failed: " + (answer.details ? answer.details->message : std::string()) + "\n");
+  }
+  task_end end;
+  end.ok = ok;
+  if (!ok)
+    end.exit_code =
+        answer.details && answer.details->exit_code > 0 ? answer.details->exit_code : 255;
+  rules_.count(end, {});
+}
+
+void line_writer::flush() {
+  if (pending_.empty()) return;
+  out_.write(pending_);
+  pending_.clear();
+}
+
+}  // namespace weir::cli::run

@@ -1,0 +1,116 @@
+#include "resume.hpp"
+
+#include <weir/error.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+namespace weir::cli::run {
+namespace {
+
+constexpr std::size_t columns_before_command = 8;
+
+std::optional<std::uint64_t> number_in(std::string_view text) {
+  std::uint64_t n = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (failure != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return n;
+}
+
+std::optional<logged_task> parse(std::string_view line) {
+  std::array<std::string_view, columns_before_command> fields;
+  for (auto& field : fields) {
+    const auto tab = line.find('\t');
+    if (tab == line.npos) return std::nullopt;
+    field = line.substr(0, tab);
+    line.remove_prefix(tab + 1);
+  }
+  const auto number = number_in(fields[0]);
+  if (!number) return std::nullopt;
+  logged_task task{*number, fields[6] == "0" && fields[7] == "0", std::string(line)};
+  // A line of the log holds one command: NUL stands for a newline in it.
+  std::replace(task.command.begin(), task.command.end(), '\0', '\n');
+  return task;
+}
+
+}  // namespace
+
+void read_joblog(const std::string& file, const std::function<void(logged_task&&)>& each) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in && errno == ENOENT) return;
+  const auto fail = [&](exit_code code, const std::string& why) {
+    throw error(code, "joblog " + file + ": " + why);
+  };
+  if (!in) fail(exit_code::io, std::strerror(errno));
+  std::size_t line_number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++line_number;
+    if (in.eof()) return;
+    if (line_number == 1 && line.starts_with("Seq\t")) continue;
+    auto task = parse(line);
+    if (!task)
+      fail(exit_code::data, "line " + std::to_string(line_number) +
+                                " is not that of a task (Seq, Host, ..., Command)");
+    each(std::move(*task));
+  }
+}
+
+done_before::done_before(const std::string& joblog, counts what) {
+  read_joblog(joblog, [&](logged_task&& task) {
+    auto& numbers = numbers_[digest_of(task.command)];
+    const auto known = std::find(numbers.begin(), numbers.end(), task.number);
+    const bool done = task.ok || what == counts::whatever_came;
+    if (done && known == numbers.end())
+      numbers.push_back(task.number);
+    else if (!done && known != numbers.end())
+      numbers.erase(known);
+  });
+  for (const auto& [command, numbers] : numbers_) left_ += numbers.size();
+}
+
+bool done_before::take(std::uint64_t number, std::string_view command) {
+  const auto found = numbers_.find(digest_of(command));
+  if (found == numbers_.end() || found->second.empty()) return false;
+  auto& numbers = found->second;
+  const auto same = std::find(numbers.begin(), numbers.end(), number);
+  numbers.erase(same != numbers.end() ? same : numbers.begin());
+  --left_;
+  return true;
+}
+
+/// FNV-1a, twice with different beginnings (http://www.isthe.com/chongo/tech/comp/fnv/).
+done_before::digest done_before::digest_of(std::string_view command) {
+  constexpr std::uint64_t prime = 0x100000001b3;
+  digest d{0xcbf29ce484222325, 0x84222325cbf29ce4};
+  for (const char c : command) {
+    const auto byte = static_cast<unsigned char>(c);
+    d.a = (d.a ^ byte) * prime;
+    d.b = (d.b ^ (byte + 0x9eU)) * prime;
+  }
+  return d;
+}
+
+failed_before::failed_before(const std::string& joblog) {
+  read_joblog(joblog, [&](logged_task&& task) {
+    if (task.ok)
+      failed_.erase(task.number);
+    else
+      failed_[task.number] = std::move(task.command);
+  });
+  next_ = failed_.begin();
+}
+
+bool failed_before::next(arguments& out) {
+  if (next_ == failed_.end()) return false;
+  number_ = next_->first;
+  out.values = {next_->second};
+  ++next_;
+  return true;
+}
+
+}  // namespace weir::cli::run

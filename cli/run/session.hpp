@@ -1,0 +1,18 @@
+// One run: from the options to the exit status.
+#pragma once
+
+#include "node_main.hpp"
+#include "options.hpp"
+
+#include <string>
+#include <vector>
+
+namespace weir::cli::run {
+
+/// `words`: what follows the options. Returns as GNU parallel does: 0; 1 to 100: so many
+/// failed; 101: more; what --halt says; 128 + n: ended by signal n. Errors     weir::error, for
+/// what ended it before all was accounted for.
+[[nodiscard]] int run_session(const settings& s, const std::vector<std::string>& words,
+                              nodes::node_context& context);
+
+}  // namespace weir::cli::run

@@ -1,0 +1,206 @@
+// What weir run decides without running anything: --halt, --term-seq, --resume, -j.
+#include "run/block_reader.hpp"
+#include "run/halt_policy.hpp"
+#include "run/options.hpp"
+#include "run/resume.hpp"
+#include "run/spool.hpp"
+#include "run/term_sequence.hpp"
+
+#include <weir/error.hpp>
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+using namespace weir::cli::run;
+using namespace std::chrono_literals;
+using decision = halt_policy::decision;
+
+namespace {
+
+constexpr task_end ok{};
+task_end failed(int code) { return {false, code, 0}; }
+task_end killed(int signal) { return {false, 0, signal}; }
+
+struct temp_file {
+  explicit temp_file(const std::string& content) {
+    int fd = ::mkstemp(name.data());
+    ::close(fd);
+    std::ofstream(name, std::ios::binary) << content;
+  }
+  ~temp_file() { std::filesystem::remove(name); }
+  std::string name = std::filesystem::temp_directory_path() / "weir-XXXXXX";
+};
+
+std::string line(int number, int exit_value, int signal, const std::string& command) {
+  return std::to_string(number) + "\t:\t1.000\t     0.001\t0\t0\t" +
+         std::to_string(exit_value) + "\t" + std::to_string(signal) + "\t" + command + "\n";
+}
+
+}  // namespace
+
+TEST_SUITE("--halt") {
+  TEST_CASE("a limit is reached at the limit and not before") {
+    auto halt = halt_policy::parse("soon,fail=2");
+    CHECK(halt.count(failed(1)) == decision::go_on);
+    CHECK(halt.count(ok) == decision::go_on);
+    CHECK(halt.count(failed(1)) == decision::soon);
+    CHECK(halt.count(failed(1)) == decision::go_on);  // once is enough
+    CHECK(halt.exit_status() == 2);
+  }
+
+  TEST_CASE("with a limit of 1 the status is the task's own, 128 + n for a signal") {
+    auto halt = halt_policy::parse("now,fail=1");
+    CHECK(halt.count(failed(42)) == decision::now);
+    CHECK(halt.exit_status() == 42);
+    halt = halt_policy::parse("now,done=1");
+    CHECK(halt.count(killed(9)) == decision::now);
+    CHECK(halt.exit_status() == 137);
+  }
+
+  TEST_CASE("a success that ends the run is a success, whatever failed before") {
+    auto halt = halt_policy::parse("now,success=1");
+    CHECK(halt.count(failed(1)) == decision::go_on);
+    CHECK(halt.count(ok) == decision::now);
+    CHECK(halt.exit_status() == 0);
+  }
+
+  TEST_CASE("a percentage is of all tasks, and never reached before it is known how many") {
+    auto halt = halt_policy::parse("soon,fail=50%");
+    CHECK(halt.count(failed(1)) == decision::go_on);
+    CHECK(halt.count(failed(1)) == decision::go_on);
+    halt.set_total(4);
+    CHECK(halt.count(failed(1)) == decision::soon);
+    CHECK(halt.exit_status() == 75);
+  }
+
+  TEST_CASE("without a reason to halt the status is the number of failures, at most 101") {
+    halt_policy never = halt_policy::parse("never");
+    for (int i = 0; i < 100; ++i) CHECK(never.count(failed(1)) == decision::go_on);
+    CHECK(never.exit_status() == 100);
+    for (int i = 0; i < 100; ++i) (void)never.count(failed(1));
+    CHECK(never.exit_status() == 101);
+  }
+
+  TEST_CASE("GNU parallel's short forms are understood, and nothing else") {
+    CHECK(halt_policy::parse("2").count(failed(3)) == decision::now);
+    CHECK(halt_policy::parse("1").count(failed(3)) == decision::soon);
+    CHECK(halt_policy::parse("-1").count(ok) == decision::soon);
+    CHECK(halt_policy::parse("0").count(failed(3)) == decision::go_on);
+    for (const char* wrong : {"", "now", "now,fail", "now,fail=", "now,fail=0", "later,fail=1",
+                              "now,lost=1", "now,fail=x", "3"})
+      CHECK_THROWS_AS((void)halt_policy::parse(wrong), weir::error);
+  }
+}
+
+TEST_SUITE("--term-seq") {
+  TEST_CASE("signals are sent in turn, each when the wait after the last is over") {
+    const auto sequence = term_sequence::parse("TERM,200,SIGINT,100,9,25");
+    const weir::proto::time_point start{1h};
+    ending end;
+    CHECK(!end.begun());
+    end.begin(sequence, start);
+    CHECK(end.due(start) == SIGTERM);
+    CHECK(end.due(start + 199ms) == 0);
+    CHECK(end.next() == start + 200ms);
+    CHECK(end.due(start + 200ms) == SIGINT);
+    CHECK(end.due(start + 300ms) == SIGKILL);
+    CHECK(end.due(start + 1h) == 0);
+  }
+
+  TEST_CASE("KILL follows a sequence that does not end with it") {
+    const auto sequence = term_sequence::parse("TERM,200");
+    REQUIRE(sequence.steps.size() == 2);
+    CHECK(sequence.steps[1].signal == SIGKILL);
+  }
+
+  TEST_CASE("who is in a hurry kills at once, and once") {
+    const auto sequence = term_sequence::parse("TERM,60000");
+    const weir::proto::time_point start{1h};
+    ending end;
+    end.begin(sequence, start);
+    CHECK(end.due(start) == SIGTERM);
+    end.hurry(start + 1ms);
+    CHECK(end.due(start + 1ms) == SIGKILL);
+    end.hurry(start + 2ms);
+    CHECK(end.due(start + 2ms) == 0);
+  }
+
+  TEST_CASE("what is no sequence is refused") {
+    for (const char* wrong : {"", "TERM,", "TERM,x", "NOSUCH,1", "TERM,1,", "0,1"})
+      CHECK_THROWS_AS((void)term_sequence::parse(wrong), weir::error);
+  }
+}
+
+TEST_SUITE("a joblog") {
+  TEST_CASE("of tasks with the same command each line stands for one, its own number first") {
+    const temp_file log(line(1, 0, 0, "echo a") + line(3, 0, 0, "echo a"));
+    done_before done(log.name, done_before::counts::whatever_came);
+    CHECK(done.take(3, "echo a"));
+    CHECK(done.take(2, "echo a"));
+    CHECK(!done.take(1, "echo a"));
+    CHECK(done.left() == 0);
+  }
+
+  TEST_CASE("the last line of a task counts") {
+    const temp_file log(line(1, 1, 0, "x") + line(2, 0, 0, "y") + line(1, 0, 0, "x") +
+                        line(2, 0, 9, "y"));
+    done_before done(log.name, done_before::counts::successes);
+    CHECK(done.take(1, "x"));
+    CHECK(!done.take(2, "y"));
+    failed_before failures(log.name);
+    arguments task;
+    REQUIRE(failures.next(task));
+    CHECK(task.values == std::vector<std::string>{"y"});
+    CHECK(failures.number() == 2);
+    CHECK(!failures.next(task));
+  }
+
+  TEST_CASE("a command of several lines is found again") {
+    const temp_file log(line(1, 0, 0, std::string("a\0b", 3)));
+    done_before done(log.name, done_before::counts::whatever_came);
+    CHECK(done.take(1, "a\nb"));
+  }
+
+  TEST_CASE("that is not there says nothing") {
+    done_before done("/nonexistent/log", done_before::counts::whatever_came);
+    CHECK(!done.take(1, "x"));
+  }
+}
+
+TEST_SUITE("kept output") {
+  TEST_CASE("of any size comes back as it was, from memory and file") {
+    spool room(100);
+    for (const std::size_t size : {0U, 1U, 100U, 101U, 1'000'000U}) {
+      kept_output kept(room);
+      std::string whole;
+      while (whole.size() < size) {
+        const std::string part(std::min<std::size_t>(size - whole.size(), 4099),
+                               static_cast<char>('a' + whole.size() % 26));
+        kept.append(part);
+        whole += part;
+      }
+      kept.finish();
+      CHECK(kept.size() == size);
+      std::string back;
+      kept.for_each_piece([&](std::string_view piece) { back += piece; });
+      CHECK(back == whole);
+    }
+  }
+}
+
+TEST_SUITE("-j") {
+  TEST_CASE("is a number, or relative to the processors, and at least 1") {
+    CHECK(parse_jobs("3") == 3);
+    CHECK(parse_jobs("0") > 100);
+    CHECK(parse_jobs("-100000") == 1);
+    CHECK(parse_jobs("+1") == parse_jobs("100%") + 1);
+    CHECK(parse_jobs("200%") == 2 * parse_jobs("100%"));
+    for (const char* wrong : {"", "x", "1x", "%", "+", "1.2.3"})
+      CHECK_THROWS_AS((void)parse_jobs(wrong), weir::error);
+  }
+}

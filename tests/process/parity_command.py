@@ -1,0 +1,136 @@
+"""What is run, with a shell and without, and what it finds around itself."""
+from parity_case import ANY_ORDER, Result, case, lines, script
+
+#: Values that hurt whoever passes them through a shell carelessly. No backslash: sh's own echo,
+#: which runs them for parallel, reads it as an escape.
+AWKWARD = ("a b", "a  b", " a", "a ", "'", "''", "it's", '"', '"a"', "$HOME", "${X}", "$(id)", "`id`",
+           "*", "?", "[a]", "{a,b}", "~", "~root", "&", "&&", "|", ";", "a;b", "(a)", "<a", ">a", "#",
+           "#a", "!", "!!", "a=b", "^a", "%", "%s", "-", "--", "-e x", "\t", "a\tb", "é", "\x7f",
+           "\x01", "-n")
+SHOWN = lines(*AWKWARD)
+#: The same with backslashes, for printf.
+BACKSLASHES = ("\\", "\\\\", "a\\nb", "a\\", "\\'", '\\"', "\\$X")
+NO_HELP = "help that nobody asked for is not output"
+NO_SHELL = "several words are a program and its arguments: no shell takes them apart again"
+
+WORDS = [
+    case("awkward values, several words", "-k", "printf", "[%s]", ":::", *AWKWARD, *BACKSLASHES,
+         out=b"".join(b"[%s]" % value.encode() for value in AWKWARD + BACKSLASHES)),
+    case("awkward values in a shell's command line", "-k", "printf '%s\\n' {}", ":::", *AWKWARD[:-1],
+         *BACKSLASHES, out=lines(*AWKWARD[:-1], *BACKSLASHES)),
+    case("awkward values by stdin, NUL between them", "-0", "-k", "printf", "[%s]", "{}",
+         stdin=b"a\nb\0\n\0 \0\xff'\"\0", out=b"[a\nb][\n][ ][\xff'\"]"),
+    script("awkward file names", "find d -type f -print0 | sort -z | tool -0 -k cat",
+           files={"d/" + name: name.encode() + b"\n" for name in AWKWARD if "/" not in name} |
+           {b"d/\xff\n\xfe": b"not text\n"},
+           out=b"".join(sorted((name.encode() + b"\n" for name in AWKWARD), key=lambda n: n[:-1])) +
+           b"not text\n"),
+    script("files are made under awkward names", "tool -k 'echo {} >{}.out' ::: 'a b' \"it's\" '$x' "
+           "'*' ';'", out=b"", left={name + ".out": name.encode() + b"\n"
+                                    for name in ("a b", "it's", "$x", "*", ";")}),
+    case("one word with shell syntax runs in a shell", "-k", "echo {}; echo {} | tr a-z A-Z", ":::",
+         "ab", "c d", out=b"ab\nAB\nc d\nC D\n"),
+    case("one word with spaces is a command line", "-k", "echo  x   {}", ":::", "a  b",
+         out=b"x a  b\n"),
+    case("one word with spaces and no braces has the value behind it", "-k", "echo x", ":::", "a  b",
+         out=b"x a  b\n"),
+    case("one word is a program", "true", ":::", "a", out=b""),
+    case("a shell's command line sets variables", "-k", "v={}; echo $v-$v", ":::", "a b",
+         out=b"a b-a b\n"),
+    case("a shell's command line redirects", "-k", "echo {} >{#}.out", ":::", "a", "b", out=b"",
+         left={"1.out": b"a\n", "2.out": b"b\n"}),
+    case("several words: a dollar", "-k", "echo", "$X", ":::", "a", env={"X": "1 2"},
+         out=b"1 2 a\n", differs=Result(out=b"$X a\n"), because=NO_SHELL),
+    case("several words: a semicolon", "-k", "echo", "x", ";", "echo", ":::", "a", out=b"x\na\n",
+         differs=Result(out=b"x ; echo a\n"), because=NO_SHELL),
+    case("several words: a redirection", "echo", "x", ">", "file", ":::", "a", out=b"",
+         left={"file": b"x a\n"}, differs=Result(out=b"x > file a\n", left={"file": None}),
+         because=NO_SHELL),
+    case("several words: a pattern", "-k", "echo", "*", ":::", "a", files={"f": b"", "g": b""},
+         out=b"f g a\n", differs=Result(out=b"* a\n"), because=NO_SHELL),
+    case("several words: white space in one", "-k", "printf", "[%s]", "a  b", ":::", "c",
+         out=b"[a][b][c]", differs=Result(out=b"[a  b][c]"), because=NO_SHELL),
+    case("several words: quotes in one", "-k", "printf", "[%s]", "'a b'", ":::", "c",
+         out=b"[a b][c]", differs=Result(out=b"['a b'][c]"), because=NO_SHELL),
+    case("-q takes the shell from parallel too", "-q", "-k", "printf", "%s\\n", "$x;", "a  b", ":::",
+         "c  d", out=b"$x;\na  b\nc  d\n"),
+    case("--quote is -q", "--quote", "-k", "echo", "a > b", ":::", "c", out=b"a > b c\n"),
+    case("braces alone are a command line", "-k", "{}", ":::", "echo a; echo b", "echo c",
+         out=b"a\nb\nc\n"),
+    case("sh -c with several words", "-k", "sh", "-c", "echo", ":::", "a", out=b"\n"),
+]
+
+AROUND = [
+    case("a task knows its number", "-k", "echo $PARALLEL_SEQ {}; true", ":::", "a", "b",
+         out=b"1 a\n2 b\n"),
+    case("a task knows its slot", "-j1", "-k", "echo $PARALLEL_JOBSLOT; : {}", ":::", "a", "b",
+         out=b"1\n1\n"),
+    case("slot and {%} are the same", "-j3", "[ $PARALLEL_JOBSLOT = {%} ] && : {}", ":::", *"abcdefg",
+         out=b""),
+    case("the environment is handed on", "-k", "echo $MINE {}", ":::", "a", env={"MINE": "x y"},
+         out=b"x y a\n"),
+    script("the working folder is handed on", "cd sub && tool -k 'cat {}' ::: file",
+           files={"sub/file": b"here\n"}, out=b"here\n"),
+    script("umask is handed on", "umask 077; tool 'echo >{}' ::: f; stat -c %a f", out=b"600\n"),
+    case("SIGPIPE is as a shell would have it", "-k", "yes | head -n {}", ":::", "1", "2",
+         out=b"y\ny\ny\n", err=b""),
+    case("SIGINT is not ignored by tasks", "kill -INT $$; echo {}", ":::", "a", status=1, out=b""),
+    case("a task's stdin is empty", "-k", "cat", "-", ":::", "-", out=b""),
+    script("a program in the working folder", "tool -k ./mine ::: a",
+           files={"mine": (b"#!/bin/sh\necho mine $1\n", 0o755)}, out=b"mine a\n"),
+    script("a script without #! is for sh", "tool -k ./mine ::: a",
+           files={"mine": (b"echo mine $1\n", 0o755)}, out=b"mine a\n"),
+    script("nested, several words", "tool -k tool -k echo {} ::: a b ::: c d",
+           out=b"", status=0),
+    script("nested, in a shell's command line", "tool -k 'tool -k echo x{} ::: 1 2; echo {}' ::: a b",
+           out=b"xa 1\nxa 2\na\nxb 1\nxb 2\nb\n"),
+    script("nested, one reads what the other writes",
+           "seq 6 | tool -j1 -N2 -k echo | tool -k 'echo got {}'",
+           out=b"got 1 2\ngot 3 4\ngot 5 6\n"),
+    script("nested, fed by a pipe within", "tool -k 'seq {} | tool -k echo' ::: 2 3",
+           out=b"1\n2\n1\n2\n3\n"),
+    script("a background process of a task that keeps its stdout", "tool 'sleep 0.5 & echo {}' ::: a",
+           out=b"a\n"),
+]
+
+WRONG = [
+    case("a command that is not there", "--joblog", "log", "no-such-command", ":::", "a", "b",
+         status=2, out=b"", err="no-such-command",
+         log=((1, 127, 0, "no-such-command a"), (2, 127, 0, "no-such-command b"))),
+    case("a command that is not there, in a shell", "--joblog", "log", "no-such-command; exit $?",
+         ":::", "a", status=1, out=b"", log=((1, 127, 0, "no-such-command; exit $? a"),)),
+    case("a path that is not there", "--joblog", "log", "./nowhere", ":::", "a", status=1,
+         err="nowhere", log=((1, 127, 0, "./nowhere a"),)),
+    case("a file that may not be run", "--joblog", "log", "./file", ":::", "a",
+         files={"file": b"#!/bin/sh\n"}, status=1, err="[Pp]ermission denied",
+         log=((1, 126, 0, "./file a"),)),
+    case("a folder is not a command", "--joblog", "log", "./folder", ":::", "a",
+         files={"folder/x": b""}, status=1, log=((1, 126, 0, "./folder a"),)),
+    case("an interpreter that is not there", "--joblog", "log", "./file", ":::", "a",
+         files={"file": (b"#!/no/such/interpreter\n", 0o755)}, status=1,
+         log=((1, 127, 0, "./file a"),)),
+    case("an argument that no command line can hold", "--joblog", "log", "-k", "-j1", "echo", "::::",
+         "in", files={"in": b"a\n" + b"x" * 200000 + b"\nb\n"}, status=255, err="[Tt]oo long",
+         varies=("log",), differs=Result(status=1, out=b"a\nb\n", err="[Tt]oo long|E2BIG"),
+         because="a task that cannot be started fails alone, as 126; the others run"),
+    case("an argument of 100 kB", "-k", "echo", "::::", "in", files={"in": b"x" * 100000 + b"\n"},
+         status=255, out=b"", differs=Result(status=0, out=b"x" * 100000 + b"\n"),
+         because="the system takes it: parallel's own limit is lower"),
+    case("an unknown option", "--no-such-option", "echo", ":::", "a", status=255,
+         err="no-such-option", differs=Result(out=b"", err="no-such-option"), because=NO_HELP),
+    case("an option without its value", "--joblog", status=255, err="joblog",
+         differs=Result(out=b"", err="joblog"), because=NO_HELP),
+    case("a number that is none", "-j", "many", "echo", ":::", "a", status=255, err="-j",
+         differs=Result(out=b"", err="many"), because=NO_HELP),
+    case("commands that are killed", "-j1", "--joblog", "log", "kill -{} $$; sleep 5", ":::", "1", "6",
+         "9", "11", "13", "15", status=6, out=b"", log=tuple(
+             (n + 1, 0, s, "kill -%d $$; sleep 5" % s) for n, s in enumerate((1, 6, 9, 11, 13, 15)))),
+    case("a program that is killed, without a shell", "--joblog", "log", "./mine", ":::", "9",
+         files={"mine": (b"#!/bin/sh\nkill -$1 $$\n", 0o755)}, status=1,
+         log=((1, 137, 0, "./mine 9"),), differs=Result(log=((1, 0, 9, "./mine 9"),)),
+         because="no shell is between that would turn the signal into an exit status"),
+    case("a killed task's output counts", "-k", "echo {}; kill -9 $$", ":::", "a", "b", status=2,
+         out=b"a\nb\n"),
+]
+
+CASES = WORDS + AROUND + WRONG

@@ -1,0 +1,380 @@
+"""weir run: what becomes of commands, their output, and the run. Input and replacement strings have tests of
+their own; comparisons with GNU parallel too."""
+import os
+import signal
+
+from support import Case, exists, main, wait_until
+
+
+class Runs(Case):
+    def run_it(self, *arguments, code=0, **how):
+        """Runs it to its end, and returns what it wrote to standard output."""
+        node = self.weir("run", *arguments, **how)
+        self.ends(node, code)
+        self.said = node.stderr()
+        return node.stdout().decode()
+
+    def joblog(self):
+        """By number: [host, start, runtime, sent, received, exit value, signal, command]."""
+        head, *rows = self.read("log").decode().splitlines()
+        self.assertEqual(head.split("\t"), ["Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive",
+                                            "Exitval", "Signal", "Command"])
+        return {int(row.split("\t")[0]): row.split("\t")[1:] for row in rows}
+
+
+class Commands(Runs):
+    def test_each_line_is_given_to_a_command_and_its_output_is_printed(self):
+        got = self.run_it("-j2", "echo", "got", "{}", input=b"".join(b"%d\n" % n for n in range(100)))
+        self.assertOnce(got.splitlines(), ["got %d" % n for n in range(100)])
+
+    def test_the_exit_status_is_the_number_of_failures_and_at_most_101(self):
+        self.run_it("-j2", "exit {}; true", ":::", "0", "1", "2", code=2)
+        self.run_it("-j4", "false", ":::", *map(str, range(120)), code=101)
+
+    def test_a_command_that_is_not_there_fails_with_127_and_one_that_may_not_be_run_with_126(self):
+        self.run_it("--joblog", self.path("log"), "no-such-command", ":::", "1", code=1)
+        self.assertEqual(self.joblog()[1][5], "127")
+        self.assertIn("no-such-command: command not found", self.said)
+        self.write("plain", b"not to be executed\n")
+        self.run_it("--joblog", self.path("log"), self.path("plain"), ":::", "1", code=1)
+        self.assertEqual(self.joblog()[1][5], "126")
+
+    def test_commands_know_their_number_slot_and_attempt(self):
+        got = self.run_it("-j1", "echo $WEIR_SEQ $PARALLEL_SEQ $WEIR_SLOT $PARALLEL_JOBSLOT $WEIR_ATTEMPT; : {}",
+                          ":::", "a", "b")
+        self.assertEqual(got, "1 1 1 1 1\n2 2 1 1 1\n")
+
+    def test_commands_do_not_read_our_input(self):
+        got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
+        self.assertEqual(got, "1\n2\n")
+
+    def test_a_mistake_is_255_so_that_no_number_of_failures_looks_like_it(self):
+        for arguments, text in ((("--no-such-option", "echo"), "no option --no-such-option"),
+                                (("--sshlogin", "host", "echo"), "weir-worker.*--listen"),
+                                (("--halt", "sometimes", "echo"), "--halt sometimes: expected"),
+                                (("-j", "many", "echo"), "not a number"),
+                                (("--term-seq", "TERM,x", "echo"), "no number of milliseconds")):
+            self.run_it(*arguments, ":::", "1", code=255)
+            self.assertRegex(self.said, text)
+
+
+class Output(Runs):
+    def test_output_comes_whole_and_errors_behind_it(self):
+        node = self.weir("run", "-j2", "echo a{}; echo e{} >&2; sleep 0.{}; echo b{}", ":::", "2", "1")
+        self.ends(node, 0)
+        self.assertIn(node.stdout(), (b"a1\nb1\na2\nb2\n", b"a2\nb2\na1\nb1\n"))
+        self.assertOnce(node.stderr().split(), ["e1", "e2"])
+
+    def test_keep_order_prints_in_order_whoever_is_done_first(self):
+        got = self.run_it("-k", "-j4", "sleep 0.{}; echo {}", ":::", "4", "3", "2", "1")
+        self.assertEqual(got, "4\n3\n2\n1\n")
+
+    def test_lines_come_while_the_command_runs(self):
+        node = self.weir("run", "--line-buffer", "--tag", "echo first; sleep 1000; : {}", ":::", "x")
+        wait_until(lambda: node.stdout() == b"x\tfirst\n", "the line is there")
+        node.send(signal.SIGTERM)
+        self.ends(node, 128 + signal.SIGTERM)
+
+    def test_lines_in_order_are_those_of_the_oldest(self):
+        got = self.run_it("-k", "--line-buffer", "-j2", "echo a{}; sleep 0.{}; echo b{}", ":::", "3", "1")
+        self.assertEqual(got, "a3\nb3\na1\nb1\n")
+
+    def test_tags_go_before_each_line_of_output_and_errors(self):
+        node = self.weir("run", "--tagstring", "{#}:{}", "printf 'a\\nb\\nc'; echo e >&2; : {}", ":::", "v")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout(), b"1:v\ta\n1:v\tb\n1:v\tc")
+        self.assertEqual(node.stderr(), "1:v\te\n")
+
+    def test_output_of_any_size_takes_no_memory(self):
+        size = 100_000_000
+        node = self.weir("run", "-j2", "head -c %d /dev/zero; : {}" % size, ":::", "1", "2",
+                         stdout=os.open(self.path("out"), os.O_CREAT | os.O_WRONLY))
+        self.ends(node, 0)
+        self.assertEqual(os.path.getsize(self.path("out")), 2 * size)
+
+    def test_a_reader_that_goes_ends_the_run(self):
+        read, write = os.pipe()
+        node = self.weir("run", "-j2", "yes | head -100000; : {}", ":::", *map(str, range(50)), stdout=write)
+        os.close(write)
+        os.read(read, 1)
+        os.close(read)
+        self.ends(node, 141)
+
+    def test_results_go_to_files(self):
+        self.run_it("--results", self.path("out"), "echo o{}; echo e{} >&2", ":::", "a", "b/c")
+        self.assertEqual(self.read("out/1/a/stdout"), b"oa\n")
+        self.assertEqual(self.read("out/1/a/stderr"), b"ea\n")
+        self.assertEqual(self.read("out/1/a/seq"), b"1")
+        self.assertEqual(self.read("out/1/b\\_c/stdout"), b"ob/c\n")
+
+    def test_the_joblog_has_nine_columns_and_a_plus_goes_on_in_it(self):
+        self.run_it("--joblog", self.path("log"), "echo {}; exit {}", ":::", "0", "3", code=1)
+        log = self.joblog()
+        self.assertEqual(log[1][4:7], ["2", "0", "0"])
+        self.assertEqual(log[2][4:7], ["2", "3", "0"])
+        self.assertGreater(float(log[1][1]), 1.5e9)
+        self.run_it("--joblog", "+" + self.path("log"), "kill -9 $$; : {}", ":::", "0", code=1)
+        rows = self.read("log").splitlines()
+        self.assertEqual(len(rows), 4)
+        self.assertEqual(rows[3].split(b"\t")[6:8], [b"0", b"9"])
+
+
+class Control(Runs):
+    def test_retries_run_it_again_and_only_the_last_output_counts(self):
+        got = self.run_it("--retries", "3", "echo $WEIR_ATTEMPT; [ $WEIR_ATTEMPT = {} ]", ":::", "3")
+        self.assertEqual(got, "3\n")
+        self.run_it("--retries", "2", "echo x >> %s; exit {}" % self.path("tries"), ":::", "1", code=1)
+        self.assertEqual(self.read("tries"), b"x\nx\n")
+
+    def test_what_takes_too_long_is_ended_and_fails(self):
+        self.run_it("--joblog", self.path("log"), "--timeout", "0.2", "sleep", ":::", "1000", code=1)
+        self.assertEqual(self.joblog()[1][5:7], ["-1", "15"])
+
+    def test_what_takes_much_longer_than_others_is_ended(self):
+        self.run_it("-j1", "--timeout", "2000%", "--joblog", self.path("log"), "sleep", ":::", "0.01", "0.01",
+                    "0.01", "1000", code=1)
+        self.assertEqual(self.joblog()[4][5], "-1")
+
+    def test_halt_soon_starts_no_more_and_finishes_what_runs(self):
+        got = self.run_it("-j1", "--halt", "soon,fail=1", "echo {}; exit {}", ":::", "0", "7", "0", code=7)
+        self.assertEqual(got, "0\n7\n")
+        self.assertIn("2 done", self.said)
+
+    def test_halt_now_ends_what_runs(self):
+        self.run_it("-j2", "--halt", "now,fail=1", "--joblog", self.path("log"),
+                    "if [ {} = 1 ]; then echo $$ > %s; exec sleep 1000; fi; "
+                    "while [ ! -s %s ]; do sleep 0.05; done; exit 9" % (self.path("pid"), self.path("pid")),
+                    ":::", "1", "0", "2", code=9)
+        self.assertEqual(list(self.joblog()), [2])
+        self.assertFalse(exists(int(self.read("pid"))))
+
+    def test_the_first_success_is_enough_for_a_race(self):
+        self.run_it("-j3", "--halt", "now,success=1", "sleep", ":::", "1000", "0.1", "1000", code=0)
+
+    def test_term_seq_says_how_a_command_is_asked_to_end(self):
+        got = self.run_it("--timeout", "0.3", "--term-seq", "USR1,60000,KILL,25",
+                          "trap 'echo asked; exit 5' USR1; while :; do sleep 0.05; done; : {}", ":::", "1", code=1)
+        self.assertEqual(got, "asked\n")
+
+    def test_a_hangup_finishes_what_runs_and_starts_no_more(self):
+        node = self.weir("run", "-j1", "echo {} >> %s; while [ ! -e %s ]; do sleep 0.05; done" % (self.path("begun"), self.path("go")),
+                         ":::", "1", "2")
+        wait_until(lambda: os.path.exists(self.path("begun")), "it runs")
+        node.send(signal.SIGHUP)
+        wait_until(lambda: "starting no more" in node.stderr(), "it has heard")
+        self.write("go", b"")
+        self.ends(node, 0)
+        self.assertIn("1 done, 1 not", node.stderr())
+
+    def test_an_interrupt_ends_what_runs_and_says_how_to_go_on(self):
+        node = self.weir("run", "-j2", "--joblog", self.path("log"), "sleep", ":::", "0", "1000", "1000")
+        wait_until(lambda: os.path.exists(self.path("log")) and b"sleep 0" in self.read("log"), "one is done")
+        node.send(signal.SIGINT)
+        self.ends(node, 128 + signal.SIGINT)
+        self.assertIn("--resume", node.stderr())
+        self.assertEqual(list(self.joblog()), [1])
+
+    def test_usr1_says_what_runs(self):
+        node = self.weir("run", "-j1", "sleep", ":::", "1000")
+
+        def asked():
+            node.send(signal.SIGUSR1)
+            return "sleep 1000" in node.stderr()
+        wait_until(lambda: node.children(), "it is up")
+        wait_until(asked, "it says so")
+        self.assertIn("task 1 for", node.stderr())
+        node.send(signal.SIGTERM)
+        self.ends(node, 128 + signal.SIGTERM)
+
+    def test_nothing_that_was_started_outlives_it(self):
+        node = self.weir("run", "-u", "echo $$; (echo $BASHPID >/dev/null; exec sleep 1000) & wait; : {}", ":::", "1")
+        wait_until(lambda: node.stdout().strip(), "it runs")
+        pid = int(node.stdout())
+        node.kill()
+        wait_until(lambda: not exists(pid), "the command is gone")
+
+    def test_a_delay_is_kept_between_starts(self):
+        self.run_it("-j4", "--delay", "0.2", "--joblog", self.path("log"), "true", ":::", "1", "2", "3")
+        starts = sorted(float(row[1]) for row in self.joblog().values())
+        self.assertGreaterEqual(starts[2] - starts[0], 0.39)
+
+    def test_a_dry_run_prints_commands_and_runs_none(self):
+        got = self.run_it("-k", "--dry-run", "touch %s; echo {}" % self.path("made"), ":::", "a b")
+        self.assertEqual(got, "touch %s; echo 'a b'\n" % self.path("made"))
+        self.assertFalse(os.path.exists(self.path("made")))
+
+
+class Resume(Runs):
+    COMMAND = "echo {}; [ ! -e %s/{} ]"
+
+    def go(self, values, *options, code=0):
+        return self.run_it("-k", "--joblog", self.path("log"), *options, self.COMMAND % self.dir, ":::", *values,
+                           code=code).split()
+
+    def test_what_is_in_the_joblog_is_left_out_and_what_failed_is_not_if_asked(self):
+        self.write("b", b"")
+        self.assertEqual(self.go("abc", code=1), ["a", "b", "c"])
+        self.assertEqual(self.go("abcd", "--resume"), ["d"])
+        self.assertEqual(self.go("abcd", "--resume"), [])
+        os.remove(self.path("b"))
+        self.assertEqual(self.go("abcd", "--resume-failed"), ["b"])
+        self.assertEqual(self.go("abcd", "--resume-failed"), [])
+
+    def test_an_edited_list_is_told_from_the_old_one_by_what_is_in_it(self):
+        self.go("abc")
+        self.assertEqual(self.go("cxab", "--resume"), ["x"])
+        self.assertEqual(self.go("yx", "--resume"), ["y"])
+        self.assertIn("3 tasks of the joblog are not among these", self.said)
+
+    def test_equal_tasks_are_done_as_often_as_they_are_there(self):
+        self.go("aa")
+        self.assertEqual(self.go("aaa", "--resume"), ["a"])
+
+    def test_what_failed_is_run_again_as_the_joblog_has_it(self):
+        self.write("b", b"")
+        self.go("abc", code=1)
+        os.remove(self.path("b"))
+        got = self.run_it("--joblog", self.path("log"), "--retry-failed", "ignored", ":::", "z")
+        self.assertEqual(got, "b\n")
+        self.assertEqual(self.run_it("--joblog", self.path("log"), "--retry-failed"), "")
+
+    def test_a_line_that_a_crash_has_cut_short_is_left_out(self):
+        self.go("ab")
+        whole = self.read("log")
+        self.write("log", whole[:-3])
+        self.assertEqual(self.go("ab", "--resume"), ["b"])
+
+    def test_what_is_no_joblog_is_refused(self):
+        self.write("log", b"something else\n")
+        self.run_it("--joblog", self.path("log"), "--resume", "echo", ":::", "a", code=255)
+        self.assertIn("line 1 is not that of a task", self.said)
+        self.run_it("--resume", "echo", ":::", "a", code=255)
+        self.assertIn("--joblog", self.said)
+
+
+LINES = b"".join(b"line %d\n" % n for n in range(100_000))
+
+
+class Pipe(Runs):
+    def test_blocks_of_whole_lines_are_what_commands_read(self):
+        got = self.run_it("--pipe", "-k", "--block", "50k", "cat", input=LINES)
+        self.assertEqual(got.encode(), LINES)
+        sizes = self.run_it("--pipe", "--block", "50k", "wc", "-c", input=LINES).split()
+        self.assertGreater(len(sizes), 20)
+        self.assertLessEqual(max(map(int, sizes)), 50_000)
+
+    def test_a_record_longer_than_a_block_stays_whole(self):
+        got = self.run_it("--pipe", "-k", "--block", "10", "wc", "-c", input=b"short\n" + b"x" * 1000 + b"\nlast")
+        self.assertEqual(got.split(), ["6", "1001", "4"])
+
+    def test_so_many_records_are_in_a_block_if_asked(self):
+        got = self.run_it("--pipe", "-k", "-N", "3", "wc", "-l", input=b"1\n2\n3\n4\n5\n6\n7\n")
+        self.assertEqual(got.split(), ["3", "3", "1"])
+
+    def test_records_end_and_begin_with_what_one_says(self):
+        got = self.run_it("--pipe", "-k", "-N", "1", "--recend", ";", "cat; echo", input=b"a;b\n;c")
+        self.assertEqual(got, "a;\nb\n;\nc\n")
+        got = self.run_it("--pipe", "-k", "-N", "1", "--recstart", ">", "cat; echo", input=b">a\nb>c>")
+        self.assertEqual(got, ">a\nb\n>c\n>\n")
+
+    def test_a_command_need_not_read_everything(self):
+        got = self.run_it("--pipe", "-k", "--block", "200k", "head", "-n1", input=LINES)
+        self.assertEqual(got.splitlines()[0], "line 0")
+
+    def test_round_robin_starts_a_command_for_each_slot(self):
+        got = self.run_it("--pipe", "--round-robin", "-j2", "--block", "10k", "wc", "-l", input=LINES).split()
+        self.assertLessEqual(len(got), 2)
+        self.assertEqual(sum(map(int, got)), 100_000)
+
+    def test_round_robin_counts_commands_that_fail(self):
+        self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
+
+    def test_a_header_goes_before_each_block(self):
+        got = self.run_it("--pipe", "-k", "--header", ":", "-N", "2", "cat; echo", input=b"h\n1\n2\n3\n")
+        self.assertEqual(got, "h\n1\n2\n\nh\n3\n\n")
+
+    def test_too_large_a_block_is_refused(self):
+        self.run_it("--pipe", "--block", "17M", "cat", input=b"", code=255)
+        self.assertIn("at most 16M", self.said)
+
+
+class Coproc(Runs):
+    def test_a_line_in_is_a_line_out(self):
+        got = self.run_it("-k", "-j2", "--coproc", "sed", "-u", "s/line/got/", input=LINES)
+        self.assertEqual(got.encode(), LINES.replace(b"line", b"got"))
+
+    def test_what_does_not_go_with_it_is_refused(self):
+        self.run_it("--coproc", "--joblog", self.path("log"), "cat", input=b"1\n", code=255)
+        self.assertIn("--coproc", self.said)
+
+    def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
+        self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
+                    input=b"1\n2\n3\n", code=1)
+
+
+class OtherMachines(Runs):
+    """Workers that join while it runs, here as other processes."""
+
+    def setUp(self):
+        super().setUp()
+        self.where = self.tcp_endpoint()
+
+    def start_run(self, *arguments, **how):
+        return self.weir("run", "--listen", self.where, "--heartbeat", "100ms", "-j1", *arguments, **how)
+
+    def hosts_of(self, tasks):
+        return {self.joblog()[n][0] for n in tasks}
+
+    def test_a_worker_runs_its_own_command_on_the_values(self):
+        node = self.start_run("sh", "-c", "while [ ! -e %s ]; do sleep 0.02; done; echo here {}" % self.path("go"),
+                              ":::", *map(str, range(20)))
+        self.worker("--from", self.where, "-j1", "--", "sh", "-c", "echo there {}; [ {} != 15 ] || : > %s" %
+                    self.path("go"))
+        self.ends(node, 0)
+        lines = node.stdout().decode().splitlines()
+        self.assertOnce([line.split()[1] for line in lines], [str(n) for n in range(20)])
+        self.assertEqual({line.split()[0] for line in lines}, {"here", "there"})
+
+    def test_a_worker_that_accepts_commands_runs_the_one_that_came(self):
+        script = "[ -n \"$HERE\" ] && while [ ! -e %s ]; do sleep 0.02; done; echo got {}; [ {} != 15 ] || : > %s" % (
+            self.path("go"), self.path("go"))
+        node = self.start_run("-k", "--joblog", self.path("log"), script, ":::", *map(str, range(20)),
+                              env={"HERE": "1"})
+        self.worker("--from", self.where, "-j1", "--accept-command")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout().decode().split("\n")[:-1], ["got %d" % n for n in range(20)])
+        self.assertEqual(len(self.hosts_of(range(1, 21))), 2)
+
+    def test_a_worker_that_dies_costs_nothing_even_if_a_command_may_fail_only_once(self):
+        node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
+        dying = self.worker("--from", self.where, "-j4", "--accept-command")
+        wait_until(lambda: dying.children(), "it has something to do")
+        dying.kill()
+        self.ends(node, 0)
+        self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_a_worker_that_leaves_in_good_order_costs_nothing(self):
+        node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
+        leaving = self.worker("--from", self.where, "-j4", "--accept-command")
+        wait_until(lambda: node.stderr().count("joined") == 2, "it has joined")
+        leaving.send(signal.SIGTERM)
+        self.ends(leaving, 0)
+        self.ends(node, 0)
+        self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_a_failure_elsewhere_counts_like_one_here(self):
+        node = self.start_run("--joblog", self.path("log"), "-k", "while [ ! -e %s ] && [ -n \"$HERE\" ]; do "
+                              "sleep 0.02; done; : > %s; exit {}" % (self.path("go"), self.path("go")), ":::",
+                              "0", "3", "0", "3", env={"HERE": "1"})
+        self.worker("--from", self.where, "--accept-command")
+        self.ends(node, 2)
+        self.assertEqual([self.joblog()[n][5] for n in (1, 2, 3, 4)], ["0", "3", "0", "3"])
+
+    def test_a_slot_number_means_nothing_elsewhere(self):
+        node = self.start_run("echo", "{%}", ":::", "1")
+        self.ends(node, 255)
+        self.assertIn("{%}", node.stderr())
+
+
+if __name__ == "__main__":
+    main()
