@@ -243,6 +243,8 @@ class Resume(Runs):
         whole = self.read("log")
         self.write("log", whole[:-3])
         self.assertEqual(self.go("ab", "--resume"), ["b"])
+        self.assertEqual(self.read("log").count(b"\n"), 3)
+        self.assertEqual(self.go("ab", "--resume"), [])
 
     def test_what_is_no_joblog_is_refused(self):
         self.write("log", b"something else\n")
