@@ -15,8 +15,17 @@ outcome_writer::outcome_writer(options how, const command_template& command, tas
       print_(print),
       counts_(counts) {}
 
-void outcome_writer::write(const results& some) {
+void outcome_writer::write(const results& some) try {
   for (std::uint32_t i = 0; i < some.size(); ++i) write(some[i]);
+} catch (...) {
+  give_up();
+  throw;
+}
+
+/// What cannot be written ends the run: whoever waits for us to go on need not.
+void outcome_writer::give_up() {
+  tasks_.abandon();
+  rules_.press(governor::pressure::end_all);
 }
 
 void outcome_writer::write(const result& outcome) {
@@ -73,10 +82,13 @@ void outcome_writer::print(const finished_task& task) {
               options_.tag ? options_.tag(*task.record, task.where()) : std::string());
 }
 
-void outcome_writer::flush() {
+void outcome_writer::flush() try {
   print_.flush();
   if (options_.log) options_.log->flush();
   if (options_.files) options_.files->flush();
+} catch (...) {
+  give_up();
+  throw;
 }
 
 }  // namespace weir::cli::run

@@ -52,6 +52,7 @@ class outcome_writer final : public result_store {
 
  private:
   void write(const result& outcome);
+  void give_up();
   void record(const finished_task& task);
   void print(const finished_task& task);
 

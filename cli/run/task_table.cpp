@@ -9,7 +9,7 @@ void task_table::add(std::uint64_t seq, std::uint64_t number, arguments values) 
   record->number = number;
   record->values = std::move(values);
   std::unique_lock lock(mutex_);
-  room_.wait(lock, [&] { return in_hand_ < most_; });
+  room_.wait(lock, [&] { return abandoned_ || in_hand_ < most_; });
   ++in_hand_;
   records_.emplace(seq, std::move(record));
 }
@@ -40,6 +40,14 @@ std::shared_ptr<task_record> task_table::take(std::uint64_t seq) {
   const std::lock_guard lock(mutex_);
   auto node = records_.extract(seq);
   return node ? std::move(node.mapped()) : nullptr;
+}
+
+void task_table::abandon() {
+  {
+    const std::lock_guard lock(mutex_);
+    abandoned_ = true;
+  }
+  room_.notify_all();
 }
 
 void task_table::printed(std::size_t tasks) {

@@ -50,7 +50,7 @@ class task_table {
   /// More than `most` are not taken in: with --keep-order, what is done may wait for long.
   explicit task_table(std::size_t most) : most_(most) {}
 
-  /// Blocks while the table is full.
+  /// Blocks while the table is full, until abandon().
   void add(std::uint64_t seq, std::uint64_t number, arguments values);
   /// For who runs it.
   [[nodiscard]] std::shared_ptr<const task_record> find(std::uint64_t seq);
@@ -64,6 +64,8 @@ class task_table {
   [[nodiscard]] std::shared_ptr<task_record> take(std::uint64_t seq);
   /// So many that were taken are printed as well: there is room for others.
   void printed(std::size_t tasks);
+  /// Nothing will be printed any more: add() need not wait for that.
+  void abandon();
 
  private:
   const std::size_t most_;
@@ -71,6 +73,7 @@ class task_table {
   std::condition_variable room_;
   std::unordered_map<std::uint64_t, std::shared_ptr<task_record>> records_;
   std::size_t in_hand_ = 0;
+  bool abandoned_ = false;
 };
 
 }  // namespace weir::cli::run

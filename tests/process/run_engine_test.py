@@ -100,6 +100,14 @@ class Output(Runs):
         os.close(read)
         self.ends(node, 141)
 
+    def test_a_reader_that_goes_ends_the_run_however_much_there_is_to_read(self):
+        read, write = os.pipe()
+        node = self.weir("run", "-j2", "echo", input=b"x\n" * 100_000, stdout=write)
+        os.close(write)
+        os.read(read, 1)
+        os.close(read)
+        self.ends(node, 141)
+
     def test_results_go_to_files(self):
         self.run_it("--results", self.path("out"), "echo o{}; echo e{} >&2", ":::", "a", "b/c")
         self.assertEqual(self.read("out/1/a/stdout"), b"oa\n")
@@ -243,6 +251,8 @@ class Resume(Runs):
         whole = self.read("log")
         self.write("log", whole[:-3])
         self.assertEqual(self.go("ab", "--resume"), ["b"])
+        self.assertEqual(self.read("log").count(b"\n"), 3)
+        self.assertEqual(self.go("ab", "--resume"), [])
 
     def test_what_is_no_joblog_is_refused(self):
         self.write("log", b"something else\n")

@@ -2,7 +2,9 @@
 
 #include "io/text.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <string_view>
 
@@ -15,9 +17,27 @@ constexpr std::string_view header =
 
 constexpr std::size_t runtime_width = 10;
 
+/// A line that a crash has cut short would otherwise be the beginning of the next one.
+void cut_partial_line(const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
+  struct stat about {};
+  if (fd < 0 || ::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+    if (fd >= 0) ::close(fd);
+    return;  // opening it for good says what is wrong
+  }
+  off_t end = about.st_size;
+  char last = '\n';
+  while (end > 0 && ::pread(fd, &last, 1, end - 1) == 1 && last != '\n') --end;
+  // Where that is not possible the line stays, and reading the log says which one it is.
+  if (end < about.st_size) [[maybe_unused]]
+    const int ignored = ::ftruncate(fd, end);
+  ::close(fd);
+}
+
 output open_log(const std::string& file) {
-  return file.starts_with('+') ? output::to_file(file.substr(1), if_exists::append)
-                               : output::to_file(file, if_exists::overwrite);
+  if (!file.starts_with('+')) return output::to_file(file, if_exists::overwrite);
+  cut_partial_line(file.substr(1));
+  return output::to_file(file.substr(1), if_exists::append);
 }
 
 bool has_content(int fd) {

@@ -28,6 +28,7 @@ struct joblog_entry {
 ///   Seq Host Starttime JobRuntime Send Receive Exitval Signal Command
 ///
 /// As in GNU parallel, the file is begun afresh, or appended to if it is written `+FILE`.
+/// A last line that has no end is cut off before that.
 /// Differences for results, as the sink does not see what a task was: Command holds the task's
 /// identity (source, ':', seq), Send is 0. Receive is the length of the output. Exitval is the
 /// command's exit code; without one, 0 for a task that succeeded, else the number of its

@@ -47,8 +47,6 @@ zmq::message_t body_message(const proto::blob& body) {
 transport::transport() {
   wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_fd_ < 0) throw error(exit_code::io, std::string("eventfd: ") + std::strerror(errno));
-  context_.set(zmq::ctxopt::max_sockets, 65535);
-  context_.set(zmq::ctxopt::ipv6, 1);
 }
 
 transport::~transport() {
@@ -60,7 +58,12 @@ transport::socket& transport::open(zmq::socket_type type, const endpoint& where,
                                    const char* verb) {
   require_local(where, insecure, verb);
   socket s;
-  s.zmq = zmq::socket_t(context_, type);
+  if (!context_) {
+    context_.emplace(1);
+    context_->set(zmq::ctxopt::max_sockets, 65535);
+    context_->set(zmq::ctxopt::ipv6, 1);
+  }
+  s.zmq = zmq::socket_t(*context_, type);
   s.endpoint = where.str();
   s.zmq.set(zmq::sockopt::linger, 0);
   s.zmq.set(zmq::sockopt::rcvhwm, receive_high_water);
@@ -81,7 +84,7 @@ transport::socket& transport::open(zmq::socket_type type, const endpoint& where,
   const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
   if (zmq_socket_monitor(s.zmq.handle(), monitor.c_str(), events) != 0)
     throw error(exit_code::software, std::string("monitor: ") + zmq_strerror(zmq_errno()));
-  s.monitor = zmq::socket_t(context_, zmq::socket_type::pair);
+  s.monitor = zmq::socket_t(*context_, zmq::socket_type::pair);
   s.monitor.set(zmq::sockopt::linger, 0);
   s.monitor.connect(monitor);
   s.fd = s.zmq.get(zmq::sockopt::fd);
@@ -431,7 +434,7 @@ void transport::close(std::chrono::milliseconds linger) {
   peers_.clear();
   sockets_.clear();
   waiting_peers_ = 0;
-  context_.close();  // returns when everything is sent, or the linger is over
+  if (context_) context_->close();  // returns when everything is sent, or the linger is over
 }
 
 }  // namespace weir::net

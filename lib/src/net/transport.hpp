@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -118,7 +119,9 @@ class transport {
   void probe(socket& s, proto::time_point now);
   void flush_waiting();
 
-  zmq::context_t context_{1};
+  // Since the first socket: it takes a millisecond or two, and libzmq looks for half of the
+  // system's libraries (getprotobyname() for PGM). A ventilator may do with its own slots.
+  std::optional<zmq::context_t> context_;
   std::deque<socket> sockets_;  // stable addresses
   std::map<proto::peer_id, peer> peers_;
   std::vector<event> pending_;  // noticed while sending
