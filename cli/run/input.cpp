@@ -40,8 +40,7 @@ pattern column_separator(const std::string& expression) {
 std::unique_ptr<task_source> open_one(const input_options& options, const source_spec& spec) {
   const bool words = spec.what == source_spec::kind::words;
   auto rows =
-      words ? word_source(spec.words, options.skip_blank)
-            : file_source(spec.file, options.delimiter, options.skip_blank, options.wake_fd);
+      words ? word_source(spec.words, options.skip_blank) : file_source(spec.file, options);
   trim how = options.trimmed.value_or(trim::none);
   if (options.csv) {
     rows =

@@ -50,6 +50,7 @@ struct input_options {
   std::optional<trim> trimmed;        ///< --trim; without it, both for --colsep, else none
   bool link = false;                  ///< --link: all sources in step, short ones repeated
   bool skip_blank = false;            ///< -r: records of nothing but white space are none
+  bool nul_allowed = false;           ///< values are not for arguments of a command
   bool shuffle = false;               ///< --shuf: reads everything first
   std::optional<std::uint64_t> seed{};  ///< of the shuffling; random if not given
   int wake_fd = -1;                     ///< next() returns false while it is readable
@@ -62,7 +63,8 @@ struct input_options {
 /// they are first used, and then kept.
 ///
 /// Errors     weir::error: `usage`, `no_input` (files are looked at here). The source throws
-///            `data` for a record longer than 16 MiB and for CSV that is none.
+///            `data` for a record longer than 16 MiB, one with a NUL byte, and for CSV that is
+///            none.
 [[nodiscard]] std::unique_ptr<task_source> open(const input_options& options,
                                                 const std::vector<source_spec>& sources);
 

@@ -36,15 +36,18 @@ class words final : public task_source {
 
 class records final : public task_source {
  public:
-  records(const std::string& file, io::record_format format, bool skip_blank, int wake_fd)
+  records(const std::string& file, const input_options& options)
       : name_(file == "-" ? "standard input" : file),
-        skip_blank_(skip_blank),
-        reader_({file}, std::move(format), wake_fd) {}
+        skip_blank_(options.skip_blank),
+        nul_allowed_(options.nul_allowed),
+        reader_({file}, {io::framing::delimited, 0, options.delimiter}, options.wake_fd) {}
 
   bool next(arguments& out) override {
     for (;;) {
       while (taken_ < batch_.size()) {
         const std::string_view record = batch_[taken_++];
+        ++number_;
+        if (!nul_allowed_ && record.find('\0') != std::string_view::npos) has_nul();
         if (skip_blank_ && is_blank(record)) continue;
         out.values.resize(1);
         out.values[0] = record;
@@ -78,8 +81,16 @@ class records final : public task_source {
                                      "(is it separated by something else? see -0 and -d)");
   }
 
+  /// To execve(2) it would be the end of the argument.
+  [[noreturn]] void has_nul() const {
+    throw error(exit_code::data, name_ + ": record " + std::to_string(number_) +
+                                     " has a NUL byte, which no argument can have (do values " +
+                                     "end with NUL? see -0)");
+  }
+
   std::string name_;
-  bool skip_blank_;
+  bool skip_blank_, nul_allowed_;
+  std::uint64_t number_ = 0;
   io::record_reader reader_;
   proto::pack_builder builder_;
   proto::pack batch_;
@@ -94,10 +105,9 @@ std::unique_ptr<task_source> word_source(std::vector<std::string> list, bool ski
   return std::make_unique<words>(std::move(list), skip_blank);
 }
 
-std::unique_ptr<task_source> file_source(const std::string& file, const std::string& delimiter,
-                                         bool skip_blank, int wake_fd) {
-  io::record_format format{io::framing::delimited, 0, delimiter};
-  return std::make_unique<records>(file, std::move(format), skip_blank, wake_fd);
+std::unique_ptr<task_source> file_source(const std::string& file,
+                                         const input_options& options) {
+  return std::make_unique<records>(file, options);
 }
 
 }  // namespace weir::cli::run

@@ -1,7 +1,7 @@
 // Records as they are: one value each.
 #pragma once
 
-#include "task_source.hpp"
+#include "input.hpp"
 
 #include <memory>
 #include <string>
@@ -18,9 +18,8 @@ inline constexpr const char* white_space = " \t\n\v\f\r";
 /// Words of the command line.
 [[nodiscard]] std::unique_ptr<task_source> word_source(std::vector<std::string> words,
                                                        bool skip_blank);
-/// A file, "-" for standard input.
+/// A file, "-" for standard input, read as `options` say.
 [[nodiscard]] std::unique_ptr<task_source> file_source(const std::string& file,
-                                                       const std::string& delimiter,
-                                                       bool skip_blank, int wake_fd);
+                                                       const input_options& options);
 
 }  // namespace weir::cli::run

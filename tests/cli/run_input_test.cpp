@@ -448,6 +448,20 @@ TEST_SUITE("what cannot be read") {
           }) == "");
   }
 
+  TEST_CASE("a value with a NUL byte ends the input, unless it is not for an argument") {
+    const temp_dir dir;
+    const auto file = dir.file("f", std::string_view("a\nb\0c\nd\n", 8));
+    const auto words = take_apart({"::::", file}).sources;
+    const auto source = open({}, words);
+    arguments task;
+    REQUIRE(source->next(task));
+    const auto what = refusal(exit_code::data, [&] { (void)source->next(task); });
+    CHECK(what.find(file + ": record 2 has a NUL byte") == 0);
+    CHECK(what.find("-0") != std::string::npos);
+    CHECK(all_of(*open(with([](auto& o) { o.nul_allowed = true; }), words)) ==
+          rows{{"a"}, {{"b\0c", 3}}, {"d"}});
+  }
+
   TEST_CASE("a record of more than 16 MiB ends the input, with its number and length") {
     const temp_dir dir;
     const std::size_t most = std::size_t{16} << 20;
