@@ -61,7 +61,6 @@ void outcome_writer::write(const result& outcome) {
 }
 
 void outcome_writer::record(const finished_task& task) {
-  if (options_.files) options_.files->write(task);
   if (!options_.log) return;
   options_.log->write(io::joblog_entry{
       .seq = task.record->number,
@@ -77,6 +76,7 @@ void outcome_writer::record(const finished_task& task) {
 }
 
 void outcome_writer::print(const finished_task& task) {
+  if (options_.files) options_.files->write(task);  // a table's rows are in order too
   if (!options_.print) return;
   print_.task(task.out, task.err,
               options_.tag ? options_.tag(*task.record, task.where()) : std::string());

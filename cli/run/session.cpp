@@ -116,20 +116,29 @@ session::session(const settings& s, const std::vector<std::string>& words,
   input.warn = [this](const std::string& text) { context_.say.notice(text); };
   // With --pipe, values are no business of ours; there is one source that is empty.
   if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
+  input.nul_allowed = !s.coproc.empty();  // there values are no arguments
   auto records = s.retry_failed ? retry() : open(std::move(input), typed.sources);
-  if (s.eta || s.bar || rules_.halt().wants_total()) records = hold(std::move(records));
 
   strings_.replace = s.replace;
   strings_.plus = s.plus;
   strings_.shell = s.shell;
   strings_.quote = s.quote;
-  strings_.repeat = s.most.has_value() || s.fill;
+  const bool fill = s.fill || s.max_bytes > 0;
+  strings_.repeat = s.most.has_value() || fill;
   strings_.names = records->names();
-  strings_.total = records->total();
   strings_.slots = jobs_;
+  const bool gathers = strings_.repeat && !s.pipe;
+  const bool counted = s.eta || s.bar || rules_.halt().wants_total();
+  // How many tasks gathered records make is only known afterwards: {##} is refused there.
+  if (!gathers) {
+    if (counted || uses_total(typed.command, strings_)) records = hold(std::move(records));
+    strings_.total = records->total();
+  }
   command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);
-  if (strings_.repeat && !s.pipe)
-    records = gather(std::move(records), {s.most, s.fill, s.max_bytes, jobs_}, *command_);
+  if (gathers) {
+    records = gather(std::move(records), {s.most, fill, s.max_bytes, jobs_}, *command_);
+    if (counted) records = hold(std::move(records));
+  }
   source_ = std::move(records);
   if (s.resume || s.resume_failed)
     done_before_.emplace(joblog_file(), s.resume_failed ? done_before::counts::successes

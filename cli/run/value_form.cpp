@@ -20,13 +20,13 @@ std::size_t basename_at(string_view path) {
   return slash == string_view::npos ? 0 : slash + 1;
 }
 
-/// Where the last `count` extensions begin, at the dot; the end if there are fewer. An
-/// extension has at least one character: "a." and "a..b" have none and one.
+/// Where the last `count` extensions begin, at the dot; the end if there are fewer. As in GNU
+/// parallel's program, if not its manual, a dot at the end begins one that is empty.
 std::size_t extensions_at(string_view path, int count) {
   std::size_t at = path.size();
   for (; count > 0; --count) {
     const auto dot = path.substr(0, at).find_last_of("./");
-    if (dot == string_view::npos || path[dot] == '/' || dot + 1 == at) return path.size();
+    if (dot == string_view::npos || path[dot] == '/') return path.size();
     at = dot;
   }
   return at;

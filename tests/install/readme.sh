@@ -57,11 +57,11 @@ case $what in
     printf 'ONE\nTWO\n' >expected
     ;;
   calls)
-    block sh 2
+    block sh 3
     # What the block starts in the background ends with it. A user would look whether the worker
     # is there before calling it.
     awk '/^weir services/ { print "until weir services " $3 " --names | grep -q greet; do sleep 0.05; done" }
-         { print } END { print "kill $(jobs -p); wait" }' block2.sh >calls.sh
+         { print } END { print "kill $(jobs -p); wait" }' block3.sh >calls.sh
     sed -i 's/^weir services/& -q/; s/^ls /printf "one\\ntwo\\n" /' calls.sh
     bash -u calls.sh >printed
     grep -v -e METHOD -e '(.*) ->' printed >got

@@ -44,6 +44,25 @@ class Commands(Runs):
                           ":::", "a", "b")
         self.assertEqual(got, "1 1 1 1 1\n2 2 1 1 1\n")
 
+    def test_how_many_tasks_there_are_is_known_to_commands_that_ask_for_it(self):
+        self.assertEqual(self.run_it("--plus", "-k", "echo", "{#}/{##}", input=b"a\nb\nc\n"), "1/3\n2/3\n3/3\n")
+
+    def test_the_longest_command_line_implies_that_it_is_filled(self):
+        self.assertEqual(self.run_it("-j1", "-s", "10", "echo", input=b"aa\nbb\ncc\n"), "aa\nbb\ncc\n")
+        self.assertEqual(self.run_it("-j1", "-s", "100", "echo", input=b"aa\nbb\ncc\n"), "aa bb cc\n")
+
+    def test_a_nul_byte_is_no_part_of_an_argument_but_may_go_to_a_coprocess(self):
+        self.run_it("echo", input=b"a\0b\n", code=255)
+        self.assertIn("NUL", self.said)
+        node = self.weir("run", "-j1", "--coproc", "cat", input=b"a\0b\n")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout(), b"a\0b\n")
+
+    def test_the_rows_of_a_table_of_results_are_in_order_if_output_is(self):
+        self.run_it("-k", "-j4", "--results", self.path("r.tsv"), "sleep 0.{}; printf {}", ":::", "3", "2", "1", "0")
+        rows = [line.split("\t")[0] for line in self.read("r.tsv").decode().splitlines()[1:]]
+        self.assertEqual(rows, ["1", "2", "3", "4"])
+
     def test_commands_do_not_read_our_input(self):
         got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
         self.assertEqual(got, "1\n2\n")
