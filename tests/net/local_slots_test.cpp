@@ -37,6 +37,18 @@ TEST_CASE("a ventilator with slots of its own needs nobody else") {
   CHECK(seen["<999>"] == 1);
 }
 
+TEST_CASE("a ventilator's tasks have commands, or have none, and its own slots need a store") {
+  const local_slots here(1, [](task& t) { return std::string(t.payload()); });
+  std::map<std::string, int> seen;
+  ventilator v({}, std::make_unique<counting>(seen), here);
+  v.submit("one");
+  CHECK_THROWS_WITH_AS(v.submit("two", "command"),
+                       "submit: either each task has a command, or none has", weir::error);
+  CHECK(v.wait());
+  CHECK(seen == std::map<std::string, int>{{"one", 1}});
+  CHECK_THROWS_AS(ventilator({}, nullptr, here), weir::error);
+}
+
 TEST_CASE("workers that connect share the tasks with the ventilator's own slots") {
   std::map<std::string, int> seen;
   std::atomic<bool> helped = false;

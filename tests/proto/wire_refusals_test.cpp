@@ -1,5 +1,6 @@
 #include "proto/foreign_headers.hpp"
 #include "proto/limits.hpp"
+#include "proto/task_command.hpp"
 #include "proto/wire.hpp"
 #include "support/golden.hpp"
 
@@ -270,6 +271,18 @@ TEST_SUITE("wire: what a hostile peer may try") {
       out.pack_array(2).pack(1).pack_map(0);
     });
     CHECK(refusal(header) == accepted);
+  }
+
+  TEST_CASE("a command that names no program, or has a NUL byte, is none") {
+    using namespace std::string_literals;
+    const auto read = [](std::vector<std::string> argv) {
+      return decode_command(encode(task_command{std::move(argv)}));
+    };
+    CHECK(read({"echo", ""})->argv == std::vector<std::string>{"echo", ""});
+    CHECK(!read({}));
+    CHECK(!read({""}));
+    CHECK(!read({"", "x"}));
+    CHECK(!read({"echo", "a\0b"s}));
   }
 
   TEST_CASE("every reason has a name") {

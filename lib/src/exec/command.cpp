@@ -204,7 +204,7 @@ void invocation::set_command(std::vector<std::string> argv) {
   }
   argv.erase(argv.begin());
   argv_.resize(2);
-  argv_[1] = own_command_.data();
+  argv_[1] = through_shell_ ? path_.data() : own_command_.data();
   set_arguments(std::move(argv));
 }
 

@@ -18,6 +18,14 @@ constexpr std::string_view header =
 constexpr std::size_t runtime_width = 10;
 
 /// A line that a crash has cut short would otherwise be the beginning of the next one.
+/// A file of one line that does not end is a joblog only if that is the header's beginning.
+bool begins_header(int fd, off_t size) {
+  std::string text(static_cast<std::size_t>(std::min<off_t>(size, header.size() + 1)), '\0');
+  if (::pread(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    return false;
+  return header.starts_with(text);
+}
+
 void cut_partial_line(const std::string& file) {
   const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
   struct stat about {};
@@ -28,6 +36,7 @@ void cut_partial_line(const std::string& file) {
   off_t end = about.st_size;
   char last = '\n';
   while (end > 0 && ::pread(fd, &last, 1, end - 1) == 1 && last != '\n') --end;
+  if (end == 0 && about.st_size > 0 && !begins_header(fd, about.st_size)) end = about.st_size;
   // Where that is not possible the line stays, and reading the log says which one it is.
   if (end < about.st_size) [[maybe_unused]]
     const int ignored = ::ftruncate(fd, end);

@@ -99,6 +99,7 @@ struct ventilator::impl {
   std::condition_variable changed;  // room for more, or ended
   proto::pack_builder open;
   proto::pack_builder open_commands;  // as many as `open`, or none
+  std::optional<bool> with_commands;  // how tasks are submitted
   std::vector<refused> open_refused;
   std::uint64_t room_tasks = 0;
   std::uint64_t room_bytes = 0;
@@ -119,6 +120,7 @@ struct ventilator::impl {
   impl(ventilator_options o, std::unique_ptr<result_store> s, const local_slots* here);
   ~impl();
   bool add(std::unique_lock<std::mutex>& lock, std::size_t bytes);
+  void commands_come(bool with);
   void wake_if_waiting(std::unique_lock<std::mutex>& lock);
   bool send_directly();
   bool settle_here();
@@ -195,6 +197,12 @@ bool ventilator::impl::add(std::unique_lock<std::mutex>& lock, std::size_t bytes
   return !ended && !stopping;
 }
 
+void ventilator::impl::commands_come(bool with) {
+  if (with_commands.value_or(with) != with)
+    throw error(exit_code::usage, "submit: either each task has a command, or none has");
+  with_commands = with;
+}
+
 void ventilator::impl::wake_if_waiting(std::unique_lock<std::mutex>& lock) {
   if (!std::exchange(loop_waits, false)) return;
   const bool alone = std::exchange(quiet, false);
@@ -205,6 +213,8 @@ void ventilator::impl::wake_if_waiting(std::unique_lock<std::mutex>& lock) {
 bool ventilator::impl::send_directly() {
   if (!settle_here()) return false;
   const std::lock_guard lock(mutex);
+  // What others have added since has woken nobody, for the loop was said not to wait.
+  if (!open.empty() || !open_refused.empty() || stopping) return false;
   loop_waits = true;
   return true;
 }
@@ -420,8 +430,11 @@ ventilator::ventilator(ventilator_options options, std::unique_ptr<result_store>
     : impl_(std::make_unique<impl>(std::move(options), std::move(store), nullptr)) {}
 
 ventilator::ventilator(ventilator_options options, std::unique_ptr<result_store> store,
-                       const local_slots& here)
-    : impl_(std::make_unique<impl>(std::move(options), std::move(store), &here)) {}
+                       const local_slots& here) {
+  if (!store)
+    throw error(exit_code::usage, "a ventilator with slots of its own needs a result store");
+  impl_ = std::make_unique<impl>(std::move(options), std::move(store), &here);
+}
 
 ventilator::ventilator(ventilator_options options) {
   if (options.sink.empty() && !options.sink_connects)
@@ -441,6 +454,7 @@ bool ventilator::submit(std::string_view payload) {
   impl& i = *impl_;
   std::unique_lock lock(i.mutex);
   if (!i.add(lock, payload.size())) return false;
+  i.commands_come(false);
   i.open.add(payload);
   i.wake_if_waiting(lock);
   return true;
@@ -453,6 +467,7 @@ bool ventilator::submit(std::string_view payload, std::string_view command) {
   impl& i = *impl_;
   std::unique_lock lock(i.mutex);
   if (!i.add(lock, payload.size() + command.size())) return false;
+  i.commands_come(true);
   i.open.add(payload);
   i.open_commands.add(command);
   i.wake_if_waiting(lock);

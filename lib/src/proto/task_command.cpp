@@ -48,7 +48,7 @@ std::optional<task_command> decode_command(std::string_view payload) {
     command.input = in.bin(limits::payload_bytes);
     command.has_input = true;
   }
-  if (!in.ok()) return std::nullopt;
+  if (!in.ok() || command.argv[0].empty()) return std::nullopt;
   for (const auto& argument : command.argv)
     if (argument.find('\0') != std::string::npos) return std::nullopt;
   return command;

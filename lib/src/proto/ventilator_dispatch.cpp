@@ -66,7 +66,7 @@ void ventilator_state::lease(std::uint64_t first, queued_run task, session_id to
   counts_.dispatched += task.size();
   if (task.attempts > 1) counts_.redelivered += task.size();
   w.items += task.size();
-  w.bytes += task.weight().bytes();
+  w.bytes += task.bytes();
   if (task.suspect) w.suspects += task.size();
   w.alone = alone;
   if (alone) w.set_aside = true;
@@ -142,7 +142,7 @@ void ventilator_state::dispatch_last_chances(time_point now, outbox& out) {
 void ventilator_state::dispatch_suspects(time_point now, outbox& out) {
   while (!suspects_.empty()) {
     const queued_run& head = suspects_.runs().begin()->second;
-    auto [to, w] = least_loaded(head.weight().length(0), true, head.last_worker);
+    auto [to, w] = least_loaded(head.first_bytes(), true, head.last_worker);
     if (!w && oldest(suspects_)) std::tie(to, w) = taker_of_oldest();
     if (!w) return;
     auto [first, task] = suspects_.pop_front(1);
@@ -167,7 +167,7 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
       std::max<std::uint64_t>((queued_.size() + takers - 1) / takers, 1);
   while (!queued_.empty()) {
     const auto& head = queued_.runs().begin()->second;
-    auto [to, w] = least_loaded(head.weight().length(0), false, head.last_worker);
+    auto [to, w] = least_loaded(head.first_bytes(), false, head.last_worker);
     if (!w) {
       if (!oldest(queued_)) return;
       std::tie(to, w) = taker_of_oldest();
@@ -184,7 +184,7 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
     std::uint64_t items = 0;
     std::size_t bytes = 0;
     while (items < most && !queued_.empty() && batch.runs.size() < limits::ranges) {
-      const pack& next = queued_.runs().begin()->second.weight();
+      const queued_run& next = queued_.runs().begin()->second;
       const std::uint64_t in_window =
           w->window_bytes > w->bytes ? w->window_bytes - w->bytes : 0;
       const std::size_t space = std::min<std::size_t>(
@@ -192,11 +192,11 @@ void ventilator_state::dispatch(time_point now, outbox& out) {
                      : (bytes < gather_bytes ? gather_bytes * 2 - bytes : 0),
           in_window);
       std::uint64_t n = std::min<std::uint64_t>(next.count_within(space), most - items);
-      if (n == 0 && items == 0 && (w->items == 0 || next.length(0) <= in_window)) n = 1;
+      if (n == 0 && items == 0 && (w->items == 0 || next.first_bytes() <= in_window)) n = 1;
       if (n == 0) break;
       auto [first, task] = queued_.pop_front(n);
       items += n;
-      bytes += task.weight().bytes();
+      bytes += task.bytes();
       lease(first, std::move(task), to, *w, false, batch);
       if (bytes >= gather_bytes) break;
     }

@@ -162,7 +162,7 @@ void ventilator_state::resync(session_id from, const window& w, time_point now, 
     for (auto* queue : {&queued_, &suspects_, &last_chances_, &delayed_})
       queue->extract(range, [&](std::uint64_t first, queued_run&& task) {
         who.items += task.size();
-        who.bytes += task.weight().bytes();
+        who.bytes += task.bytes();
         who.alone = false;
         if (task.suspect && task.last_worker == from) {
           // It was blamed for the death of this worker, which is alive.

@@ -79,7 +79,7 @@ void ventilator_state::give_up(std::uint64_t first, const queued_run& task, resu
   out.failures.push_back({first, task.payloads, outcome.code, outcome.details[0].message});
   const std::uint64_t held = outcome.payloads.bytes();
   bytes_ += held;
-  bytes_ -= task.weight().bytes();
+  bytes_ -= task.bytes();
   given_up_unsent_.push_back({options_.source, {outcome}});
   dying_.insert(first, dying_run{std::move(outcome), held});
 }
@@ -160,7 +160,7 @@ void ventilator_state::unlease(const leased_run& run, time_point now) {
   const auto it = workers_.find(run.worker);
   if (it == workers_.end()) return;
   it->second.items -= run.size();
-  it->second.bytes -= run.task.weight().bytes();
+  it->second.bytes -= run.task.bytes();
   if (run.task.suspect) it->second.suspects -= run.size();
   if (it->second.items > 0) return;
   it->second.idle_since = now;
@@ -189,7 +189,7 @@ void ventilator_state::forget(seq_range range, time_point now,
                               std::map<session_id, seq_ranges>& running) {
   const auto gone = [&](const queued_run& task) {
     counts_.done += task.size();
-    bytes_ -= task.weight().bytes();
+    bytes_ -= task.bytes();
   };
   leased_.extract(range, [&](std::uint64_t first, leased_run&& run) {
     unlease(run, now);

@@ -81,7 +81,7 @@ void ventilator_state::feed(pack payloads, pack commands) {
   queued_run run;
   run.payloads = std::move(payloads);
   run.commands = std::move(commands);
-  bytes_ += run.weight().bytes();
+  bytes_ += run.bytes();
   queued_.insert(first, std::move(run));
 }
 

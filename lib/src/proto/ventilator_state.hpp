@@ -132,8 +132,17 @@ class ventilator_state {
     bool suspect = false;   // was in hand when a worker died, and has not been cleared
     time_point ready_at{};  // when delayed
     [[nodiscard]] std::uint64_t size() const { return payloads.size(); }
-    /// What windows and memory are reckoned by, whichever of the two a worker gets.
-    [[nodiscard]] const pack& weight() const { return commands.empty() ? payloads : commands; }
+    /// What windows and memory are reckoned by: both, whichever of the two a worker gets.
+    [[nodiscard]] std::size_t bytes() const { return payloads.bytes() + commands.bytes(); }
+    /// Of the first task.
+    [[nodiscard]] std::size_t first_bytes() const {
+      return payloads.length(0) + (commands.empty() ? 0 : commands.length(0));
+    }
+    /// How many tasks from the front certainly fit into `most` bytes.
+    [[nodiscard]] std::uint32_t count_within(std::size_t most) const {
+      if (commands.empty()) return payloads.count_within(most);
+      return std::min(payloads.count_within(most / 2), commands.count_within(most / 2));
+    }
     [[nodiscard]] queued_run slice(std::uint64_t offset, std::uint64_t n) const;
     void settle();
   };

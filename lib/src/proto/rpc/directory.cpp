@@ -99,6 +99,12 @@ void directory::called_directly(worker_record& who, const direct_calls& how_ofte
         std::find_if(who.methods.begin(), who.methods.end(),
                      [&name = name](const auto& o) { return o.method->name == name; });
     if (offered == who.methods.end()) continue;
+    // Names that are offered no more are forgotten, so that they cannot pile up.
+    if (who.direct_calls.size() > who.methods.size())
+      std::erase_if(who.direct_calls, [&who](const auto& old) {
+        return std::none_of(who.methods.begin(), who.methods.end(),
+                            [&](const auto& o) { return o.method->name == old.first; });
+      });
     std::uint64_t& known = who.direct_calls[name];
     if (calls <= known) continue;
     offered->method->stats.direct += calls - known;
