@@ -92,20 +92,6 @@ TEST_SUITE("ventilator: dispatch") {
     CHECK(v.machine.stats().queued == 1);
   }
 
-  TEST_CASE(
-      "of small tasks no more bytes are taken in than caches hold, but enough for all slots") {
-    for (const auto& [slots, plenty] : {std::pair{1U, 256U}, {64U, 256U}, {65U, 260U}}) {
-      auto o = ventilator::defaults();
-      o.max_bytes = 18'000;
-      ventilator v(o);
-      v.worker_joins(10, 0, slots);
-      for (std::uint64_t i = 1; i < plenty; ++i) v.machine.feed(pack::of("123456"));
-      CHECK(v.machine.free().bytes == 18'000 - 6 * (plenty - 1));
-      v.machine.feed(pack::of("123456"));
-      CHECK(v.machine.free().bytes == 0);  // more than a twelfth
-    }
-  }
-
   TEST_CASE("max_tasks and max_bytes bound what is taken in") {
     auto o = ventilator::defaults();
     o.max_tasks = 4;

@@ -8,14 +8,6 @@
 namespace weir::proto {
 namespace {
 
-/// With plenty of tasks under way, this part of max_bytes is enough: what is in flight should
-/// fit into a processor's cache (16 MiB / 12 = 1.3 MiB, of the 2 MiB of L2 that servers have).
-/// Each byte is copied six times on its way; with 1 KiB tasks 4 MiB cost a third more processor
-/// time (docs/performance.md). On links with a latency, 1.3 MiB fill 1 Gbit/s up to 10 ms.
-constexpr std::uint64_t cache_part = 12;
-/// Plenty: at least this many, and this many for each slot of the workers.
-constexpr std::uint64_t plenty = 256;
-constexpr std::uint64_t plenty_per_slot = 4;
 /// Heartbeats. More than a sink waits for a ventilator that is gone when all is committed, so
 /// that the sink is the first to leave if both are there and cannot reach each other.
 constexpr int sink_patience = 30;
@@ -65,12 +57,8 @@ std::uint64_t ventilator_state::outstanding() const {
 
 ventilator_state::room ventilator_state::free() const {
   const std::uint64_t tasks_out = outstanding();
-  std::uint64_t slots = 0;
-  for (const auto& [id, w] : workers_) slots += w.info.slots;
-  const bool enough = tasks_out >= std::max(plenty, plenty_per_slot * slots);
-  const std::uint64_t most = enough ? options_.max_bytes / cache_part : options_.max_bytes;
-  if (tasks_out >= options_.max_tasks || bytes_ >= most) return {};
-  return {options_.max_tasks - tasks_out, most - bytes_};
+  if (tasks_out >= options_.max_tasks || bytes_ >= options_.max_bytes) return {};
+  return {options_.max_tasks - tasks_out, options_.max_bytes - bytes_};
 }
 
 void ventilator_state::feed(pack payloads, pack commands) {
