@@ -199,6 +199,7 @@ outcome_writer::options session::output() {
     };
   local_->tag = o.tag;
   const bool goes_on = settings_.resume || settings_.resume_failed || settings_.retry_failed;
+  if (settings_.dry_run) return o;  // nothing is done, so there is nothing to note
   if (!settings_.joblog.empty())
     o.log.emplace(goes_on ? "+" + joblog_file() : settings_.joblog).flush();
   if (!settings_.results.empty()) {
@@ -384,6 +385,18 @@ void check_combinations(const settings& s) {
   if (s.round_robin && !s.pipe) refuse("--round-robin is for --pipe");
   if (s.pipe && s.block > largest_block)
     refuse("--block: at most 16M; a block is one task, and travels as one message");
+  if (s.dry_run && (!s.coproc.empty() || s.round_robin || !s.listen.empty()))
+    refuse("--dry-run does not go with --coproc, --round-robin and --listen: leave those out");
+  const bool goes_on = s.resume || s.resume_failed || s.retry_failed;
+  if (s.pipe && (!s.files.empty() || goes_on))
+    refuse(
+        "--pipe cuts standard input into blocks: give it the file with < FILE instead of -a; "
+        "what was done is not known by value, so there is no --resume and --retry-failed");
+  if (!s.results.empty() && goes_on)
+    for (const char* table : {".csv", ".tsv", ".json"})
+      if (s.results.ends_with(table))
+        refuse("--results " + s.results +
+               ": going on would write the table anew; name another");
   const bool plain_output = s.joblog.empty() && s.results.empty() && !s.tag &&
                             s.tagstring.empty() && !s.line_buffer && !s.ungroup;
   if (!s.coproc.empty() && !plain_output)

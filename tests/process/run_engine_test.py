@@ -63,6 +63,26 @@ class Commands(Runs):
         rows = [line.split("\t")[0] for line in self.read("r.tsv").decode().splitlines()[1:]]
         self.assertEqual(rows, ["1", "2", "3", "4"])
 
+    def test_a_dry_run_runs_nothing_and_notes_nothing(self):
+        self.write("log", b"precious\n")
+        got = self.run_it("--dry-run", "--joblog", self.path("log"), "--results", self.path("r.csv"), "touch", ":::",
+                          self.path("made"))
+        self.assertEqual(got, "touch %s\n" % self.path("made"))
+        self.assertEqual(self.read("log"), b"precious\n")
+        self.assertFalse(os.path.exists(self.path("made")) or os.path.exists(self.path("r.csv")))
+        for arguments in (("--coproc", "cat"), ("--pipe", "--round-robin", "cat"),
+                          ("--listen", "tcp://127.0.0.1:*", "echo")):
+            self.run_it("--dry-run", *arguments, code=255)
+            self.assertIn("--dry-run does not go with", self.said)
+
+    def test_what_would_be_ignored_or_overwritten_is_refused(self):
+        self.run_it("--pipe", "-a", self.path("list"), "wc", code=255)
+        self.assertIn("< FILE instead of -a", self.said)
+        self.write("log", b"")
+        self.run_it("--joblog", self.path("log"), "--resume", "--results", self.path("r.csv"), "echo", ":::", "1",
+                    code=255)
+        self.assertIn("would write the table anew", self.said)
+
     def test_commands_do_not_read_our_input(self):
         got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
         self.assertEqual(got, "1\n2\n")
