@@ -3,6 +3,7 @@
 #include "input.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <limits>
 #include <random>
 #include <utility>
@@ -213,7 +214,10 @@ class held_source : public task_source {
 
   bool next(arguments& out) override {
     read();
-    if (next_ == rows_.size()) return false;
+    if (next_ == rows_.size()) {
+      if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+      return false;
+    }
     std::swap(out, rows_[next_++]);
     return true;
   }
@@ -230,12 +234,17 @@ class held_source : public task_source {
   void read() const {
     if (std::exchange(read_, true)) return;
     arguments row;
-    while (from_->next(row)) rows_.push_back(row);
+    try {
+      while (from_->next(row)) rows_.push_back(row);
+    } catch (...) {  // told when what came before has been handed out
+      failure_ = std::current_exception();
+    }
     arrange(rows_);
   }
 
   std::unique_ptr<task_source> from_;
   mutable std::vector<arguments> rows_;
+  mutable std::exception_ptr failure_;
   mutable bool read_ = false;
   std::size_t next_ = 0;
 };

@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -75,6 +76,7 @@ class session {
   [[nodiscard]] std::vector<std::string> for_elsewhere(const arguments& values,
                                                        std::uint64_t number) const;
   void on_signal(int signal);
+  void end_coprocesses();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
   [[nodiscard]] outcome_writer::options output();
@@ -97,6 +99,7 @@ class session {
   slot_numbers slots_;
   run_counts counts_;
   outcome_writer* writer_ = nullptr;  // the ventilator's
+  ventilator* tasks_ = nullptr;       // while it runs
   std::unique_ptr<run_context> local_;
   late_failure late_;
   nodes::rate_meter rate_;
@@ -186,6 +189,7 @@ governor_options session::rules() {
     context_.say.notice(what == halt_policy::decision::now
                             ? "--halt: ending what runs"
                             : "--halt: finishing what runs, starting no more");
+    if (what == halt_policy::decision::now) end_coprocesses();
   };
   return o;
 }
@@ -229,17 +233,24 @@ int session::run() {
   start_reaper();                 // before any thread
   auto store = this->store();
   ventilator tasks(node(), std::move(store), slots());
+  tasks_ = &tasks;  // before there is a signal or a result
   nodes::watcher watch(
       signals_, [this](int signal) { on_signal(signal); }, [this] { on_tick(); });
-  if (settings_.pipe)
-    read_blocks(tasks);
-  else if (settings_.coproc.empty())
-    read_values(tasks);
-  else
-    read_lines(tasks);
+  std::exception_ptr bad_input;
+  try {
+    if (settings_.pipe)
+      read_blocks(tasks);
+    else if (settings_.coproc.empty())
+      read_values(tasks);
+    else
+      read_lines(tasks);
+  } catch (...) {  // what came before is run
+    bad_input = std::current_exception();
+  }
   const bool read_all = rules_.level() == governor::pressure::none;
   (void)tasks.wait();
   if (late_.what) std::rethrow_exception(late_.what);
+  if (bad_input) std::rethrow_exception(bad_input);
   return conclude(read_all);
 }
 
@@ -363,6 +374,13 @@ void session::on_signal(int signal) {
   const bool again = ended_by_.exchange(signal) != 0;
   context_.say.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
   rules_.press(again ? pressure::kill_all : pressure::end_all);
+  end_coprocesses();
+}
+
+/// Commands that run once for each value see for themselves that they are to end; a coprocess
+/// would only end with its input.
+void session::end_coprocesses() {
+  if (!settings_.coproc.empty()) tasks_->stop();
 }
 
 int session::conclude(bool read_all) {

@@ -83,6 +83,18 @@ class Commands(Runs):
                     code=255)
         self.assertIn("would write the table anew", self.said)
 
+    def test_what_came_before_a_line_that_cannot_be_run_is_run(self):
+        for options in ((), ("--shuf",), ("--bar",)):
+            got = self.run_it("-j1", *options, "echo", input=b"1\n2\n\0bad\n3\n", code=255)
+            self.assertEqual(sorted(got.split()), ["1", "2"], options)
+            self.assertIn("NUL", self.said)
+
+    def test_a_coprocess_that_does_not_answer_ends_with_the_run(self):
+        node = self.weir("run", "-j1", "--coproc", "touch %s; exec sleep 1000" % self.path("began"), input=b"1\n2\n")
+        wait_until(lambda: os.path.exists(self.path("began")), "it has begun")
+        node.send(signal.SIGTERM)
+        self.ends(node, 128 + signal.SIGTERM)
+
     def test_commands_do_not_read_our_input(self):
         got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
         self.assertEqual(got, "1\n2\n")
@@ -286,7 +298,7 @@ class Resume(Runs):
         self.assertEqual(self.run_it("--joblog", self.path("log"), "--retry-failed"), "")
 
     def test_a_line_that_a_crash_has_cut_short_is_left_out(self):
-        self.go("ab")
+        self.go("ab", "-j1")  # so that b's line is the last
         whole = self.read("log")
         self.write("log", whole[:-3])
         self.assertEqual(self.go("ab", "--resume"), ["b"])
