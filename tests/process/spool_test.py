@@ -186,6 +186,8 @@ class Deaths(SpoolCase):
             worker.kill()
             worker.wait()
 
+        # Or it could be given to the one just killed, and would have to count as run.
+        wait_until(lambda: not client.ask("weir.services"), "the last worker is gone")
         self.go("once")
         self.offer()
         self.assertEqual(client.ask("weir.requeue", [once]), 1)
