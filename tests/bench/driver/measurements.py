@@ -120,12 +120,13 @@ def weir(bench, tasks, size):
         fanout = Fanout(bench, run, ["--tasks", tasks, "--size", size])
         run.wait()
         _check_complete(tasks, fanout.ventilator, fanout.sink)
-        seconds = fanout.ventilator.figure()["seconds"]
+        timed = fanout.ventilator.figure()
+        seconds = timed["seconds"]
         return {
             "tasks": tasks,
             "seconds": seconds,
             "sink_seconds": fanout.sink.figure()["seconds"],
-            "tasks_per_second": tasks / seconds,
+            "tasks_per_second": timed["timed"] / seconds,
             "cpu_seconds": run.cpu_seconds(),
             "cpu_us_per_task": run.cpu_seconds() * 1e6 / tasks,
             "cpu_seconds_by_program": {p.name: p.cpu_seconds for p in fanout.all},
