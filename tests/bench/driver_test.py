@@ -110,7 +110,8 @@ class Programs(unittest.TestCase):
         try:
             with self.assertRaises(SystemExit), Run(60) as run:
                 stays = run.start("stays", ["/bin/sleep", "1000"])
-                run.start("ends-us", ["/bin/sh", "-c", f"kill -TERM {os.getpid()}; exec sleep 1000"])
+                ends_us = f"kill -TERM {os.getpid()}; exec sleep 1000"
+                run.start("ends-us", ["/bin/sh", "-c", ends_us])
                 run.wait_for(lambda: False, "the signal")
         finally:
             signal.signal(signal.SIGTERM, before)

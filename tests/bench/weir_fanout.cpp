@@ -104,9 +104,10 @@ int ventilator(const settings& s) {
     return 0;
   }
   std::string payload(s.size, 'x');
-  // One task for each worker goes all the way before the clock starts, as in raw_fanout: how long
-  // three programs take to find each other is not what is measured.
-  const std::uint64_t warm_up = s.sleep_us > 0 ? 0 : std::min<std::uint64_t>(s.workers, s.tasks);
+  // One task for each worker goes all the way before the clock starts, as in raw_fanout: how
+  // long three programs take to find each other is not what is measured.
+  const std::uint64_t warm_up =
+      s.sleep_us > 0 ? 0 : std::min<std::uint64_t>(s.workers, s.tasks);
   for (std::uint64_t i = 0; i < warm_up; ++i) v.submit(payload);
   while (v.stats().done < warm_up) std::this_thread::sleep_for(1ms);
   const auto start = steady_clock::now();

@@ -99,13 +99,15 @@ struct gateway {
   }
   void forget_sends() { out.sends.clear(); }
   void replies(std::uint32_t from, std::uint64_t first, std::uint32_t count = 1,
-               std::string each = "r", std::uint32_t queued_us = 0) {
+               std::string each = "r", std::uint32_t queued_us = 0,
+               std::uint32_t service_us = 0) {
     std::string all;
     for (std::uint32_t i = 0; i < count; ++i) all += each;
     reply_run run;
     run.first = first;
     run.results = {blob::from(all), count, static_cast<std::uint32_t>(each.size())};
     run.queued_us = queued_us;
+    run.service_us = service_us;
     hears(from, reply_batch{{run}});
     tick();
   }

@@ -86,11 +86,70 @@ TEST_CASE("calls one at a time stay with one worker, unless they have to wait th
   REQUIRE(next(101) == one);
   CHECK(next(0) != one);
   CHECK(next(0) != one);
-  // Nor while it has one in hand.
+}
+
+namespace {
+/// Two workers that offer "add", of which the first had the last call, and "nap".
+struct pair_of_workers : gateway {
+  explicit pair_of_workers(std::uint32_t add_us) : gateway(gateway_state::options{}) {
+    client_joins(client);
+    worker_joins(worker, {method("add"), method("nap")}, 1000);
+    took("nap", 20'000);
+    took("add", add_us);
+    worker_joins(other_worker, {method("add"), method("nap")}, 1000);
+    REQUIRE(silent(out));
+  }
+  void took(const std::string& name, std::uint32_t service_us) {
+    calls(client, name);
+    replies(worker, given(worker)[0].first, 1, "r", 0, service_us);
+    (void)answered(client);
+  }
+  [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> counts() const {
+    return {given_count(worker), given_count(other_worker)};
+  }
+  using both = std::pair<std::uint64_t, std::uint64_t>;
+};
+}  // namespace
+
+TEST_CASE(
+    "calls stay with one worker while it can do all it has before another would wake up") {
+  pair_of_workers g(10);
+  g.calls(client, "add", 4);
+  CHECK(g.counts() == pair_of_workers::both{4, 0});
+  g.calls(client, "add", 6);
+  CHECK(g.counts() == pair_of_workers::both{10, 0});
+  g.calls(client, "add");
+  CHECK(g.counts() == pair_of_workers::both{10, 1});
+  // Now both are awake, and share.
+  const auto first = g.given(worker)[0].first;
+  g.forget_sends();
+  g.replies(worker, first, 10, "r", 0, 10);
+  (void)g.answered(client);
+  for (int i = 0; i < 3; ++i) g.calls(client, "add");
+  CHECK(g.counts() == pair_of_workers::both{2, 1});
+}
+
+TEST_CASE("calls that take next to nothing stay with one worker until the row is long") {
+  pair_of_workers g(0);
+  for (int i = 0; i < 4; ++i) g.calls(client, "add", 64);
+  CHECK(g.counts() == pair_of_workers::both{256, 0});
+  g.calls(client, "add");
+  CHECK(g.counts() == pair_of_workers::both{256, 1});
+}
+
+TEST_CASE("nothing stays with a worker that is at something longer") {
+  pair_of_workers g(0);
+  g.calls(client, "nap");
+  REQUIRE(g.counts() == pair_of_workers::both{1, 0});
+  g.calls(client, "add");
+  CHECK(g.counts() == pair_of_workers::both{1, 1});
+}
+
+TEST_CASE("calls that take long go to whoever has the least to do") {
+  pair_of_workers g(1000);
   g.calls(client, "add");
   g.calls(client, "add");
-  CHECK(g.given_count(worker) == 1);
-  CHECK(g.given_count(other_worker) == 1);
+  CHECK(g.counts() == pair_of_workers::both{1, 1});
 }
 
 TEST_CASE("no worker gets more than its window; the rest waits for replies") {

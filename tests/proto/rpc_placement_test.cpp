@@ -54,6 +54,19 @@ TEST_CASE("calls that are done quickly are not divided into small pieces") {
   CHECK(by_worker(share_out(workers, 32, 16, 0)) == counts{{0, 16}, {1, 16}});
 }
 
+TEST_CASE("while only the first has anything in hand it keeps what it may") {
+  std::vector<candidate> workers{worker(1, 0, 100), worker(2, 10, 100), worker(3, 0, 100)};
+  workers[1].stay = 20;
+  CHECK(by_worker(share_out(workers, 20, 1, 1)) == counts{{1, 20}});
+  CHECK(by_worker(share_out(workers, 21, 100, 1)) == counts{{2, 21}});
+  CHECK(by_worker(share_out(workers, 20, 100, 2)) == counts{{2, 20}});
+  workers[0].in_hand = 1;
+  CHECK(by_worker(share_out(workers, 20, 100, 1)) == counts{{2, 20}});
+  workers[0].in_hand = 0;
+  workers[1].room = 19;
+  CHECK(by_worker(share_out(workers, 20, 100, 1)) == counts{{2, 20}});
+}
+
 TEST_CASE("no worker gets more than it has room for, and only what nobody has is left over") {
   const std::vector<candidate> workers{worker(1, 95, 100), worker(2, 7, 10), worker(3, 4, 4)};
   CHECK(by_worker(share_out(workers, 100, 1, 0)) == counts{{0, 5}, {1, 3}});

@@ -29,6 +29,7 @@ struct worker_record {
   std::map<std::string, std::uint64_t> direct_calls;  ///< by method, as it has said
   std::vector<std::string> direct;                    ///< where clients can reach it
   std::uint64_t window = 0;                           ///< calls, as last announced
+  double work_us = 0;                                 ///< what it has in hand takes about
   bool draining = false;                              ///< takes no more
   bool drain_pending = false;                         ///< is to be told to take no more
   time_point shunned_until;                           ///< it has refused calls: others first
@@ -51,6 +52,13 @@ struct method_record {
   time_point without_since;   ///< since when `workers` is empty
   std::size_t first = 0;      ///< whose turn it is, among equals
   bool waiting = false;       ///< the gateway has it in its list of those with a queue
+  /// What so many calls of it take a worker, by what they have taken so far; as long as none
+  /// has come back, anything.
+  [[nodiscard]] double expected_us(std::uint64_t calls) const {
+    const histogram& service = stats.latency.service;
+    constexpr double unknown_us = 1000;
+    return static_cast<double>(calls) * (service.count() == 0 ? unknown_us : service.mean());
+  }
   /// All that offer it say so, or the last that did.
   [[nodiscard]] bool idempotent() const {
     return offers > 0 ? once_only == 0 : known && info.idempotent;

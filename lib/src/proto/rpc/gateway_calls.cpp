@@ -11,6 +11,11 @@ namespace {
 /// What is worth handing to another worker: about as much work as a message costs.
 constexpr double piece_us = 50;
 constexpr std::uint64_t largest_piece = 64;
+/// Calls stay with one worker while it has no more to do than this: about what it takes to wake
+/// another. In calls, for those that take next to nothing: a row that long costs its message
+/// nothing any more.
+constexpr double stay_us = 100;
+constexpr std::uint64_t largest_stay = 256;
 /// A call that would wait for longer than this part of its time is refused: what comes up with
 /// no time left to run would only keep those behind it waiting.
 constexpr int part_for_waiting = 2;
@@ -22,6 +27,15 @@ std::uint64_t piece_of(const method_record& m) {
   if (service.count() == 0) return 1;
   const double calls = piece_us / std::max(service.mean(), 0.1);
   return static_cast<std::uint64_t>(std::clamp(calls, 1.0, static_cast<double>(largest_piece)));
+}
+
+/// How many more calls of this method may stay with this worker.
+std::uint64_t stay_of(const method_record& m, const worker_record& w, std::uint64_t in_hand) {
+  const histogram& service = m.stats.latency.service;
+  if (service.count() == 0 || in_hand >= largest_stay || w.work_us >= stay_us) return 0;
+  const double calls = (stay_us - w.work_us) / std::max(service.mean(), 0.1);
+  return static_cast<std::uint64_t>(
+      std::min(calls, static_cast<double>(largest_stay - in_hand)));
 }
 
 std::uint32_t retry_after(double seconds) {
@@ -202,13 +216,15 @@ std::uint64_t gateway_state::give(const calls& c, time_point now) {
     able.push_back({w->id, workers_.in_hand(w->id), std::max<std::uint64_t>(1, w->window),
                     workers_.fits(w->id, c.what.arguments),
                     std::max<std::uint32_t>(1, w->info.slots)});
+  candidate& first = able[m.first % able.size()];
+  first.stay = stay_of(m, *m.workers[m.first % able.size()], first.in_hand);
   // One that has just refused calls has the most room of all, and would get them all again.
   const auto refuses = [&](std::size_t i) { return now < m.workers[i]->shunned_until; };
   bool others = false;
   for (std::size_t i = 0; i < able.size(); ++i)
     others = others || (able[i].room > 0 && !refuses(i));
   for (std::size_t i = 0; others && i < able.size(); ++i)
-    if (refuses(i)) able[i].room = 0;
+    if (refuses(i)) able[i].room = 0;  // nor does anything stay with it
   const bool keyed = c.what.options && !c.what.options->hash_key.empty();
   const std::vector<share> shares = keyed
                                         ? share_by_key(able, c.size(), c.what.options->hash_key)
@@ -244,6 +260,7 @@ void gateway_state::send(worker_record& to, const calls& c) {
     return;
   }
   c.method->running += n;
+  to.work_us += c.method->expected_us(n);
   if (!c.key().empty()) leaders_[c.number] = c.key();
 }
 

@@ -55,11 +55,17 @@ void gateway_state::on_answers(caller::answered& a, time_point now) {
   method_record& m = directory_.method(a.calls.method, now);
   const std::uint64_t n = a.calls.size();
   m.running -= n;
+  worker_record* const w = directory_.worker(a.from);
+  // What it was reckoned at when it was sent is not known any more: wrong by how the mean has
+  // moved, and put right whenever nothing is left.
+  if (w)
+    w->work_us =
+        workers_.in_hand(w->id) == 0 ? 0 : std::max(0.0, w->work_us - m.expected_us(n));
   if (!never_started(a.reply, 0)) {
     m.stats.answered.add(n, now);
     measure(a, m, now);
     if (better_elsewhere(a.reply)) ++m.first;
-  } else if (worker_record* w = directory_.worker(a.from)) {
+  } else if (w) {
     w->shunned_until = now + shunned;
   }
   if (a.reply.code == status::ok) {

@@ -36,6 +36,14 @@ std::vector<std::size_t> with_room(std::span<const candidate> workers, std::size
 
 std::vector<share> share_out(std::span<const candidate> workers, std::uint64_t calls,
                              std::uint64_t piece, std::size_t first) {
+  if (!workers.empty()) {
+    const std::size_t at = first % workers.size();
+    bool others_sleep = true;
+    for (std::size_t i = 0; i < workers.size() && others_sleep; ++i)
+      others_sleep = i == at || workers[i].in_hand == 0;
+    if (others_sleep && calls <= std::min(workers[at].stay, workers[at].room))
+      return {{at, calls}};
+  }
   std::vector<share> shares;
   std::vector<std::size_t> able = with_room(workers, first);
   const auto less_loaded = [&](std::size_t a, std::size_t b) {

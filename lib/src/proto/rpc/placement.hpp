@@ -17,6 +17,7 @@ struct candidate {
   std::uint64_t window = 1;  ///< calls; at least 1
   std::uint64_t room = 0;    ///< calls that it may still be sent
   std::uint32_t slots = 1;   ///< calls that it runs at a time
+  std::uint64_t stay = 0;    ///< calls that it does before another one would have woken up
   [[nodiscard]] double load() const {
     return static_cast<double>(in_hand) / static_cast<double>(window);
   }
@@ -31,7 +32,9 @@ struct share {
 /// Divides calls among those with the most room, so that all end up with the same load (in hand
 /// relative to the window) as far as possible, in pieces of at least `piece`: what is quickly
 /// done is not worth dividing. Gives out less than `calls` only if there is no more room. Among
-/// equals the one with the index `first`, or the next after it, is first.
+/// equals the one with the index `first`, or the next after it, is first; and while only that
+/// has anything in hand, and so little that it may take them all as well (`stay`), the others
+/// sleep on, and rows stay long.
 [[nodiscard]] std::vector<share> share_out(std::span<const candidate> workers,
                                            std::uint64_t calls, std::uint64_t piece,
                                            std::size_t first);
