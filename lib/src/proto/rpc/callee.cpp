@@ -98,7 +98,15 @@ void callee::joined(session_id who) {
     }
   }
   c.tell = true;
+  c.stalled = false;
   touch(who, c);
+}
+
+void callee::stalled(session_id who, bool is) {
+  caller_state* c = find(who);
+  if (!c) return;
+  c->stalled = is;
+  c->unread = 0;
 }
 
 std::vector<call_key> callee::lost(session_id who) {
@@ -298,12 +306,27 @@ void callee::reply(session_id to, reply_run outcomes) {
       for (std::uint64_t i = 0; i < run.count; ++i)
         end_stream(to, *c, first + i, part_of_run(outcomes, first + i - whole.first, 1));
     } else if (run.count == whole.size()) {
-      c->ready.push_back(std::move(outcomes));
+      make_ready(*c, std::move(outcomes));
     } else {
-      c->ready.push_back(part_of_run(outcomes, first - whole.first, run.count));
+      make_ready(*c, part_of_run(outcomes, first - whole.first, run.count));
     }
   });
   if (any) touch(to, *c);
+}
+
+/// Whether these bytes are more than may wait for it.
+bool callee::overflows(caller_state& c, std::size_t bytes) const {
+  if (!c.stalled || bytes == 0) return false;
+  c.unread += bytes;
+  return c.unread > limits_.stalled_bytes;
+}
+
+void callee::make_ready(caller_state& c, reply_run outcomes) {
+  const std::uint64_t n = outcomes.results.size();
+  if (overflows(c, outcomes.results.bytes()))
+    outcomes = failure(outcomes.first, n, status::unavailable,
+                       "the reply was lost: its caller does not read what it is sent", false);
+  c.ready.push_back(std::move(outcomes));
 }
 
 void callee::progress(const call_key& key, std::uint64_t done, std::uint64_t total,
