@@ -363,6 +363,32 @@ TEST_SUITE("callee: reconnects") {
     CHECK(silent(w.out));
   }
 
+  TEST_CASE("answers that are asked for again and again are not sent to who does not read") {
+    callee::limits_type limits;
+    limits.stalled_bytes = 1000;
+    called_node w(limits);
+    w.joins(client1);
+    w.gets(client1, 1, 1);
+    w.replies(client1, 1, 1, 500);
+    w.flush();
+    w.out.sends.clear();
+    w.calls.stalled(client1, true);
+    std::size_t sent = 0;
+    for (int i = 0; i < 10; ++i) {
+      w.joins(client1);
+      w.calls.stalled(client1, true);
+      CHECK(w.gets(client1, 1, 1).empty());
+      w.flush();
+      sent += w.out.sends.size();
+      w.out.sends.clear();
+    }
+    CHECK(sent == 2);
+    w.calls.stalled(client1, false);
+    CHECK(w.gets(client1, 1, 1).empty());
+    w.flush();
+    CHECK(w.replied_once(client1).code == status::ok);
+  }
+
   TEST_CASE("a small answer does not keep the memory of the large ones that came with it") {
     called_node w;
     w.joins(client1);

@@ -208,6 +208,21 @@ TEST_CASE("a client that comes back over a new connection has read what it wante
   CHECK(g.given_count(worker) == 3);
 }
 
+TEST_CASE("a client that begins again on the same connection has not read anything thereby") {
+  two_clients g;
+  g.calls(slow, "add");
+  g.forget_sends();
+  g.stalls();
+  g.hears(slow, hello{wire_version, who(role::client, slow)});
+  g.tick();
+  CHECK(find<window>(g.out, slow).items > 0);
+  g.calls(slow, "add", 3);
+  CHECK_FALSE(g.given_any(worker));
+  g.stalls(false);
+  g.tick();
+  CHECK(g.given_count(worker) == 3);
+}
+
 TEST_CASE("when a client that does not read goes, its calls go with it") {
   two_clients g;
   g.calls(slow, "add");

@@ -98,13 +98,12 @@ void callee::joined(session_id who) {
     }
   }
   c.tell = true;
-  c.stalled = false;
   touch(who, c);
 }
 
 void callee::stalled(session_id who, bool is) {
   caller_state* c = find(who);
-  if (!c) return;
+  if (!c || c->stalled == is) return;
   c->stalled = is;
   c->unread = 0;
 }
@@ -260,7 +259,9 @@ void callee::repeat(session_id from, caller_state& c, seq_range range) {
   for (const auto& rest : known.missing(range)) {
     c.kept.for_overlap(rest, [&](seq_range part, const kept_run& run) {
       known.insert(part);
-      c.again.push_back(part_of_run(run.answer, part.first - run.answer.first, part.size()));
+      reply_run once_more = part_of_run(run.answer, part.first - run.answer.first, part.size());
+      // Else it may ask again when it has read what it was sent.
+      if (!overflows(c, once_more.results.bytes())) c.again.push_back(std::move(once_more));
     });
     for (const auto& gone : known.missing(rest))
       c.ready.push_back(

@@ -75,7 +75,7 @@ class callee {
   /// It is dead or has left: its calls that are not answered, to be stopped; nothing is sent to
   /// it any more, and what is answered later is dropped.
   [[nodiscard]] std::vector<call_key> lost(session_id who);
-  /// More waits to be sent to it than it takes; or not any more, as when it joins.
+  /// More waits to be sent to it than it takes; or not any more.
   void stalled(session_id who, bool is);
 
   /// `unwanted`: gets the calls that the caller has given up without a word, because it had

@@ -38,7 +38,7 @@ void gateway_state::link_up(peer_id peer, time_point now, gateway_outbox& out) {
 void gateway_state::link_down(peer_id peer, time_point now) { links_.down(peer, now); }
 
 void gateway_state::link_stalled(peer_id peer, bool is) {
-  if (const auto who = links_.on(peer)) client_stalled(*who, is);
+  if (const auto who = links_.stalled(peer, is)) client_stalled(*who, is);
 }
 
 void gateway_state::client_stalled(session_id who, bool is) {
@@ -98,7 +98,7 @@ void gateway_state::on_events(std::vector<links::event>& events, time_point now,
     if (e.what == links::change::joined) {
       if (!is_worker) {
         clients_.joined(e.who);
-        client_stalled(e.who, false);
+        client_stalled(e.who, links_.stalled(e.who));
         continue;
       }
       if (!directory_.worker(e.who)) out.info("worker " + name_of(e.info) + " joined");

@@ -118,7 +118,7 @@ void service_state::on_joined(const links::event& e, time_point now, service_out
   }
   links_.send(e.who, offer_, now, out);
   callee_.joined(e.who);
-  stalled(e.who, false);
+  stalled(e.who, links_.stalled(e.who));
   if (!fresh) return;
   it->second.window = options_.slots;
   callee_.window(e.who, options_.slots, options_.max_bytes);
@@ -126,7 +126,7 @@ void service_state::on_joined(const links::event& e, time_point now, service_out
 }
 
 void service_state::link_stalled(peer_id peer, bool is) {
-  if (const auto who = links_.on(peer)) stalled(*who, is);
+  if (const auto who = links_.stalled(peer, is)) stalled(*who, is);
 }
 
 void service_state::stalled(session_id who, bool is) {
