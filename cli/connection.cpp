@@ -13,8 +13,21 @@ namespace {
 
 constexpr std::chrono::seconds first_patience{5};
 
+/// Several have commas between; one that is not followed by a scheme is part of a path.
+std::vector<std::string> endpoints_of(const std::string& list) {
+  std::vector<std::string> all{""};
+  for (std::size_t at = 0; at < list.size(); ++at) {
+    const std::string_view rest = std::string_view(list).substr(at);
+    if (rest.starts_with(",tcp://") || rest.starts_with(",ipc://"))
+      all.emplace_back();
+    else
+      all.back() += list[at];
+  }
+  return all;
+}
+
 client_options ready(connection_options options, nodes::node_context& context) {
-  options.client.connect = {options.endpoint};
+  options.client.connect = endpoints_of(options.endpoint);
   options.client.name = context.name;
   options.client.on_notice = [&say = context.say](bool, const std::string& text) {
     say.detail(text);
@@ -39,7 +52,8 @@ void add_patience(CLI::App& app, connection_options& target) {
 
 void add_connection(CLI::App& app, connection_options& target) {
   app.add_option("ENDPOINT", target.endpoint,
-                 "Of a gateway, or of a worker that has bound it: tcp://HOST:PORT, ipc://PATH")
+                 "Of a gateway, or of a worker that has bound it: tcp://HOST:PORT, ipc://PATH. "
+                 "Several, with commas between: calls go to any, and elsewhere when one dies")
       ->required();
   add_patience(app, target);
 }

@@ -125,6 +125,7 @@ class caller_peer {
     using kind = weir::net::transport::event::kind;
     if (e.what == kind::up) return links_.up(e.peer, now, out_);
     if (e.what == kind::down) return links_.down(e.peer, now);
+    if (e.what != kind::message) return;
     std::vector<weir::proto::links::event> changes;
     const auto who = links_.receive(e.peer, e.message, now, out_, changes);
     for (const auto& c : changes)

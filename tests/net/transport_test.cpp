@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <unistd.h>
+#include <zmq.hpp>
 
 #include <chrono>
 #include <filesystem>
@@ -78,4 +79,50 @@ TEST_CASE("what a peer said last is read, although an answer to it finds it gone
   CHECK(std::holds_alternative<proto::bye>(last[0].message));
   CHECK(last[1].what == event::kind::down);
   CHECK(last[1].peer == peer);
+}
+
+TEST_CASE(
+    "a peer that does not read is announced as stalled, and as flowing when it reads on") {
+  const meeting_place place;
+  transport here;
+  here.bind(place.where(), false);
+  zmq::context_t context;
+  zmq::socket_t there(context, zmq::socket_type::dealer);
+  there.set(zmq::sockopt::rcvhwm, 1);
+  there.set(zmq::sockopt::linger, 0);
+  there.connect(place.where().str());
+  const auto say = [&](const proto::message& m) {
+    there.send(zmq::buffer(proto::encode(m).header), zmq::send_flags::none);
+  };
+  say(proto::alive{});
+  const auto peer = until(here, event::kind::message).front().peer;
+
+  constexpr std::size_t size = 1 << 20;
+  constexpr int replies = 64;
+  const auto large = proto::pack::of(std::string(size, 'x'));
+  for (std::uint64_t n = 1; n <= replies; ++n) {
+    proto::reply_run run;
+    run.first = n;
+    run.results = large;
+    here.send(peer, proto::reply_batch{{run}});
+  }
+  std::vector<event> events;
+  here.receive(events, 0);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].what == event::kind::stalled);
+  CHECK(events[0].peer == peer);
+
+  // Others are heard meanwhile, and so is this one.
+  say(proto::alive{});
+  const auto heard = until(here, event::kind::message);
+  REQUIRE(heard.size() == 1);
+
+  int got = 0;
+  for (zmq::message_t frame; got < replies;) {
+    REQUIRE(there.recv(frame, zmq::recv_flags::none));
+    got += frame.size() >= size;
+  }
+  const auto last = until(here, event::kind::flowing);
+  REQUIRE(last.size() == 1);
+  CHECK(last[0].peer == peer);
 }

@@ -24,10 +24,12 @@ Answer = collections.namedtuple("Answer", "code result details")
 
 
 class Caller:
-    def __init__(self, endpoint, deadline=90.0):
+    def __init__(self, endpoint, deadline=90.0, ahead=1000):
+        """`ahead`: messages that are read before they are asked for."""
         self.deadline = deadline
         self.context = zmq.Context()
         self.link = self.context.socket(zmq.DEALER)
+        self.link.setsockopt(zmq.RCVHWM, ahead)
         self.link.setsockopt(zmq.LINGER, 0)
         self.link.connect(endpoint)
         self.hello = [HELLO, 1, "client", "test", os.urandom(8), {}]
@@ -39,6 +41,7 @@ class Caller:
         self.last = 0
         self.low = 0  # up to there all calls are answered
         self.joined = False
+        self.spoke = 0.0  # when it sent something last
         self._until(lambda: self.window is not None, "a window came")
 
     def close(self):
@@ -67,6 +70,10 @@ class Caller:
     def call(self, method, *arguments, **how):
         return self.await_(self.start(method, *arguments, **how))
 
+    def says_alive(self):
+        """Without reading anything."""
+        self._send(ALIVE)
+
     def listen(self, seconds):
         """Takes what comes, for as long as that."""
         end = time.monotonic() + seconds
@@ -74,6 +81,7 @@ class Caller:
             self._take(10)
 
     def _send(self, *message, body=b""):
+        self.spoke = time.monotonic()
         self.link.send_multipart([msgpack.packb(message)] + ([body] if body else []))
 
     def _until(self, condition, what):
@@ -87,6 +95,8 @@ class Caller:
         if not self.link.poll(milliseconds):
             self._send(*([ALIVE] if self.joined else self.hello))
             return
+        if self.joined and time.monotonic() - self.spoke > 0.05:
+            self._send(ALIVE)  # also while it has much to read
         header, body = (self.link.recv_multipart() + [b""])[:2]
         kind, *fields = msgpack.unpackb(header, strict_map_key=False)
         if kind == WELCOME:

@@ -132,6 +132,24 @@ class ManyCalls(Calls):
         self.assertRegex(self.said, "line 2: INVALID_ARGUMENT: .*'arg2' is missing")
         self.assertRegex(self.said, "line 3: INVALID_ARGUMENT: .*not JSON")
 
+    def test_calls_go_on_when_one_of_their_gateways_is_killed(self):
+        also = self.tcp_endpoint()
+        self.gateway("--bind", also, "--heartbeat", HEARTBEAT)
+        self.worker("--from", self.where, "--from", also, "--method", "both=cat",
+                    "--idempotent", "both")
+        both = "%s,%s" % (self.where, also)
+        for where in self.where, also:
+            wait_until(lambda: "both" in self.verb("services", where, "--names").split(),
+                       "the worker is there")
+        lines = ["line-%d" % n for n in range(600)]
+        node = self.weir("call", "-P", "8", "--deadline", "1m", both, "both", "-", input=PIPE)
+        node.feed("".join(line + "\n" for line in lines).encode())
+        wait_until(lambda: node.count() > 50, "some answers")
+        self.node.kill()
+        self.ends(node, 0)
+        self.assertEqual(sorted(node.stdout().decode().split()), sorted(lines))
+        self.assertEqual(self.verb("call", both, "both", "later"), "later\n")
+
     def test_an_endless_input_costs_bounded_memory(self):
         yes = self.bystander("yes", "x" * 1000, stdout=subprocess.PIPE)
         node = self.weir("call", "-P", "4", self.where, "cat", "-", input=yes.stdout)

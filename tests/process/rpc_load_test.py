@@ -8,6 +8,9 @@ from support import main, wait_until
 
 #: What a gateway or worker may come to, in MiB, whatever waits in it.
 MOST = 64
+#: The same while one caller does not read: beside that, 16 MiB that it was sent and 16 MiB of
+#: replies that were on their way. docs/failure_model.md, "A caller reads nothing at all".
+MOST_UNREAD = MOST + 32
 
 
 class Overload(Calls):
@@ -109,8 +112,8 @@ class SlowReaders(Calls):
             reader.close()
         super().tearDown()
 
-    def reader(self, at):
-        self.readers.append(Caller(at))
+    def reader(self, at, **how):
+        self.readers.append(Caller(at, **how))
         return self.readers[-1]
 
     def stalls_nobody(self, at, *nodes):
@@ -166,6 +169,36 @@ class SlowReaders(Calls):
         self.all_ok(self.caller(*("nap %s 0" % i for i in ids)), ids)
         self.assertTrue(gateway.running() and worker.running())
         stalled.kill()
+
+    def reads_large_replies_late(self, at, *nodes):
+        """A caller makes calls whose replies are 400 MiB, and reads nothing until others are served."""
+        reader = self.reader(at, ahead=1)
+        calls = [reader.start("large", "l%d" % n, 1 << 20) for n in range(400)]
+        ids = ["n%d" % n for n in range(500)]
+        for _ in range(3):
+            others = self.caller(*("nap %s 1" % i for i in ids), at=[at],
+                                 options=("--no-introduce", "--in-flight", "8"))
+            wait_until(lambda: reader.says_alive() or not others.running(), "others are served")
+            self.all_ok(others, ids)
+        for node in nodes:
+            self.assertLess(node.peak_rss(), MOST_UNREAD, node.name)
+        for call in calls:
+            answer = reader.await_(call)
+            self.assertEqual((answer.code, len(answer.result)), (0, 1 << 20))
+        for node in nodes:
+            self.assertLess(node.peak_rss(), MOST_UNREAD, node.name)
+            print("%s %d MiB " % (node.name, node.peak_rss()), end="", file=sys.stderr)
+
+    def test_large_replies_do_not_pile_up_at_a_gateway_behind_a_caller_that_reads_nothing(self):
+        gateway = self.gateway()
+        worker = self.offer("--slots", "2")
+        self.serving(1)
+        self.reads_large_replies_late(self.at, gateway, worker)
+
+    def test_large_replies_do_not_pile_up_at_a_worker_behind_a_caller_that_reads_nothing(self):
+        place = self.endpoint()
+        worker = self.offer("--slots", "2", "--bind", place, at=())
+        self.reads_large_replies_late(place, worker)
 
 
 if __name__ == "__main__":

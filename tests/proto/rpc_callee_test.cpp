@@ -324,6 +324,71 @@ TEST_SUITE("callee: reconnects") {
     CHECK(lost.details[0].message == "the reply was lost");
   }
 
+  TEST_CASE(
+      "what would wait for a caller that does not read is lost, beyond a bound in bytes") {
+    callee::limits_type limits;
+    limits.stalled_bytes = 1000;
+    called_node w(limits);
+    w.joins(client1);
+    w.joins(client2);
+    w.gets(client1, 1, 10);
+    w.gets(client2, 1, 10);
+    w.calls.stalled(client1, true);
+    w.replies(client1, 1, 2, 500);
+    w.flush();
+    CHECK(w.replied_once(client1).code == status::ok);
+    w.replies(client1, 3, 1, 1);
+    w.replies(client2, 3, 1, 5000);
+    w.flush();
+    const auto lost = w.replied_once(client1);
+    CHECK(lost.first == 3);
+    CHECK(lost.code == status::unavailable);
+    CHECK(lost.results.bytes() == 0);
+    CHECK_FALSE(lost.details[0].never_started);
+    CHECK(w.replied_once(client2).code == status::ok);
+    // A failure is told as it is.
+    w.replies(client1, 4, 1, 0, status::not_found);
+    w.flush();
+    CHECK(w.replied_once(client1).code == status::not_found);
+    // It has read on; and then it stops again.
+    w.calls.stalled(client1, false);
+    w.replies(client1, 5, 1, 2000);
+    w.calls.stalled(client1, true);
+    w.replies(client1, 6, 1, 1000);
+    w.flush();
+    const auto both = w.replied_once(client1);
+    CHECK(both.first == 5);
+    CHECK(both.last() == 6);
+    CHECK(both.code == status::ok);
+    CHECK(silent(w.out));
+  }
+
+  TEST_CASE("answers that are asked for again and again are not sent to who does not read") {
+    callee::limits_type limits;
+    limits.stalled_bytes = 1000;
+    called_node w(limits);
+    w.joins(client1);
+    w.gets(client1, 1, 1);
+    w.replies(client1, 1, 1, 500);
+    w.flush();
+    w.out.sends.clear();
+    w.calls.stalled(client1, true);
+    std::size_t sent = 0;
+    for (int i = 0; i < 10; ++i) {
+      w.joins(client1);
+      w.calls.stalled(client1, true);
+      CHECK(w.gets(client1, 1, 1).empty());
+      w.flush();
+      sent += w.out.sends.size();
+      w.out.sends.clear();
+    }
+    CHECK(sent == 2);
+    w.calls.stalled(client1, false);
+    CHECK(w.gets(client1, 1, 1).empty());
+    w.flush();
+    CHECK(w.replied_once(client1).code == status::ok);
+  }
+
   TEST_CASE("a small answer does not keep the memory of the large ones that came with it") {
     called_node w;
     w.joins(client1);

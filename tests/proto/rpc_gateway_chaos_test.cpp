@@ -29,7 +29,8 @@ class chaos {
       // Several things may happen between two rounds.
       if (pick(3) != 0) settle();
     }
-    // In the end everybody is patient and every worker answers.
+    // In the end everybody is patient and reads, and every worker answers.
+    for (const auto& [peer, c] : clients_) g_.machine.link_stalled(peer_id{peer}, false);
     for (int i = 0; i < 400 && (open_calls() > 0 || g_.machine.stats().queued > 0); ++i) {
       for (auto& [peer, w] : workers_) answer(peer, w, 1000, true);
       g_.now += milliseconds(250);
@@ -142,7 +143,7 @@ class chaos {
   }
 
   void step() {
-    switch (pick(16)) {
+    switch (pick(17)) {
       case 0:
         if (clients_.size() < 5) new_client();
         break;
@@ -200,6 +201,9 @@ class chaos {
         call(it->first, it->second);
         break;
       }
+      case 12:
+        g_.machine.link_stalled(peer_id{any(clients_)->first}, pick(2) == 0);
+        break;
       default: {
         const auto it = any(workers_);
         answer(it->first, it->second, 1 + pick(10), false);

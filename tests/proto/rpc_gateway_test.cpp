@@ -120,10 +120,10 @@ TEST_CASE(
   CHECK(g.counts() == pair_of_workers::both{10, 0});
   g.calls(client, "add");
   CHECK(g.counts() == pair_of_workers::both{10, 1});
-  // Now both are awake, and share.
+  // Now both are awake, with one in hand each, and share.
   const auto first = g.given(worker)[0].first;
   g.forget_sends();
-  g.replies(worker, first, 10, "r", 0, 10);
+  g.replies(worker, first, 9, "r", 0, 10);
   (void)g.answered(client);
   for (int i = 0; i < 3; ++i) g.calls(client, "add");
   CHECK(g.counts() == pair_of_workers::both{2, 1});

@@ -49,6 +49,58 @@ TEST_CASE("calls are served in the order in which they came") {
   CHECK(q.bytes() == 0);
 }
 
+TEST_CASE("what is set aside is in nobody's way until it is resumed") {
+  method_queue q({10, 1000});
+  q.push(1, calls(10), t0);
+  auto first = q.pop(all);
+  q.set_aside(7, first->first, std::move(first->second));
+  CHECK(q.size() == 10);
+  CHECK(q.ready() == 0);
+  CHECK(q.bytes() == 0);
+  CHECK(q.ahead_of(5) == 0);
+  CHECK_FALSE(q.top_priority());
+  CHECK_FALSE(q.pop(all));
+  CHECK(q.fits(calls(10).arguments) == 10);
+  q.push(100, calls(4), t0);
+  CHECK(q.pop(3)->second.size() == 3);
+
+  q.resume(8, all);  // somebody else's
+  CHECK(q.ready() == 1);
+  q.resume(7, 4);
+  CHECK(q.ready() == 5);
+  CHECK(q.has_aside(7));
+  const auto back = q.pop(all);
+  CHECK(back->first == 1);
+  CHECK(back->second.size() == 4);
+  q.resume(7, all);
+  CHECK_FALSE(q.has_aside(7));
+  CHECK(q.pop(all)->first == 5);
+  CHECK(q.pop(all)->first == 103);
+  CHECK(q.empty());
+  CHECK(q.bytes() == 0);
+  CHECK_FALSE(q.top_priority());
+}
+
+TEST_CASE("what is set aside expires and is taken out like the rest") {
+  method_queue q({});
+  q.push(1, calls(2, 5, t0 + seconds(1)), t0);
+  q.push(11, calls(2, 5, t0 + seconds(2)), t0);
+  q.push(21, calls(2, 9, t0 + seconds(2)), t0);
+  for (int i = 0; i < 3; ++i) {
+    auto next = q.pop(all);
+    q.set_aside(7, next->first, std::move(next->second));
+  }
+  CHECK(q.next_expiry() == t0 + seconds(1));
+  CHECK(numbers(q.expire(t0 + seconds(1))) == std::set<std::uint64_t>{1, 2});
+  CHECK(numbers(q.take({11, 11})) == std::set<std::uint64_t>{11});
+  CHECK(q.size() == 3);
+  q.resume(7, all);
+  CHECK(q.ready() == 3);
+  CHECK(q.pop(all)->first == 21);
+  CHECK(q.pop(all)->first == 12);
+  CHECK(q.empty());
+}
+
 TEST_CASE("a higher priority is served first, whenever it came") {
   method_queue q({});
   q.push(1, calls(2), t0);

@@ -104,6 +104,60 @@ struct service {
 }  // namespace
 
 TEST_SUITE("service: what runs") {
+  TEST_CASE("calls of a caller that does not read are not begun, and those of others are") {
+    service w;
+    w.client_joins(10);
+    w.gets(1, 1);
+    CHECK(w.starts() == seq_ranges{{1, 1}});
+    w.gets(1, 4, "echo", {}, 10);  // one runs, three wait
+    CHECK(w.starts(10) == seq_ranges{{1, 1}});
+    w.machine.link_stalled(peer_id{10}, true);
+    w.gets(5, 2, "echo", {}, 10);
+    w.gets(7, 1, "echo", {}, 10, 1000);
+    w.gets(2, 2);
+    CHECK(w.machine.stats().queued == 8);
+    w.finishes(1, 1, 1s, 10);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{2, 2}});
+    CHECK(w.replied(10).code == status::ok);
+    w.finishes(1, 2);
+    w.tick();
+    CHECK(w.starts() == seq_ranges{{3, 3}});
+    w.finishes(3, 3);
+    w.tick();
+    CHECK(w.out.calls.empty());
+    // They have their deadlines, and can be cancelled.
+    w.out.sends.clear();
+    w.hears(10, cancel_calls{{{6, 6}}, "enough"});
+    w.tick();
+    CHECK(w.replied(10).code == status::cancelled);
+    CHECK(w.machine.next_deadline() <= w.now + 1s);
+    w.tick(1s);
+    const auto late = w.replied(10);
+    CHECK(late.first == 7);
+    CHECK(late.code == status::deadline_exceeded);
+    CHECK(w.machine.stats().queued == 4);
+
+    w.machine.link_stalled(peer_id{10}, false);
+    w.tick();
+    CHECK(w.starts(10) == seq_ranges{{2, 3}});
+    w.finishes(2, 3, 1s, 10);
+    w.tick();
+    CHECK(w.starts(10) == seq_ranges{{4, 5}});
+  }
+
+  TEST_CASE("what waits for a caller that does not read goes with it") {
+    service w;
+    w.client_joins(10);
+    w.machine.link_stalled(peer_id{10}, true);
+    w.gets(1, 4, "echo", {}, 10);
+    CHECK(w.out.calls.empty());
+    CHECK(w.machine.stats().queued == 4);
+    w.hears(10, bye{});
+    w.tick();
+    CHECK(w.machine.stats().queued == 0);
+  }
+
   TEST_CASE(
       "as many calls are handed to the slots as there are, and the next when one is done") {
     service w;

@@ -85,6 +85,12 @@ void round(transport& net, Machine& machine, Outbox& out, std::vector<transport:
       case transport::event::kind::down:
         machine.link_down(e.peer, now);
         break;
+      case transport::event::kind::stalled:
+      case transport::event::kind::flowing:
+        // Who sends within windows of bytes need not know.
+        if constexpr (requires { machine.link_stalled(e.peer, true); })
+          machine.link_stalled(e.peer, e.what == transport::event::kind::stalled);
+        break;
     }
   }
 }

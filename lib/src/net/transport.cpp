@@ -34,12 +34,9 @@ constexpr int backlog = 1024;
 /// Roughly what a message costs while it waits: many small ones are mostly bookkeeping.
 std::size_t cost(const proto::frames& f) { return 256 + f.header.size() + f.body.size(); }
 
-void free_blob(void*, void* hint) { delete static_cast<proto::blob*>(hint); }
-
-zmq::message_t body_message(const proto::blob& body) {
-  if (body.size() <= 1024) return {body.bytes.data(), body.size()};
-  auto* kept = new proto::blob(body);
-  return {const_cast<char*>(body.bytes.data()), body.size(), free_blob, kept};
+zmq::message_t header_frame(const std::shared_ptr<unsent>& counter, const std::string& header) {
+  if (header.size() <= unsent::small) return {header.data(), header.size()};
+  return unsent::frame(counter, proto::blob::from(header));
 }
 
 }  // namespace
@@ -126,8 +123,15 @@ proto::peer_id transport::connect(const endpoint& where, bool insecure) {
     sockets_.pop_back();
     throw failure;
   }
-  peers_[id].via = &s;
+  add_peer(id, s);
   return id;
+}
+
+transport::peer& transport::add_peer(proto::peer_id id, socket& via) {
+  peer& p = peers_[id];
+  p.via = &via;
+  p.in_pipe = std::make_shared<unsent>(wake_fd_);
+  return p;
 }
 
 bool transport::readable(bool reading) {
@@ -145,6 +149,7 @@ bool transport::readable(bool reading) {
 void transport::wait(proto::time_point deadline, bool reading,
                      std::unique_lock<std::mutex>* held) {
   flush_waiting();
+  if (stalled_peers_ > 0) look_for_flow();
   const auto now = proto::clock::now();
   for (const auto& s : sockets_)
     if (s.probes > 0) deadline = std::min(deadline, s.probe_at);
@@ -255,9 +260,7 @@ bool transport::receive_one(socket& s, std::vector<event>& events) {
     } else {
       id = proto::peer_id{next_peer_++};
       s.ids.emplace(routing_id, id);
-      peer& p = peers_[id];
-      p.via = &s;
-      p.routing_id = std::move(routing_id);
+      add_peer(id, s).routing_id = std::move(routing_id);
     }
     if (!frame.more() || !next(frame)) return true;
   }
@@ -309,10 +312,7 @@ void transport::watch(socket& s, std::vector<event>& events) {
       events.push_back({event::kind::up, s.only, {}});
     } else {
       s.up = false;
-      peer& p = peers_[s.only];
-      if (!p.waiting.empty()) --waiting_peers_;
-      p.waiting.clear();
-      p.waiting_bytes = 0;
+      drop_waiting(peers_.at(s.only));
       events.push_back({event::kind::down, s.only, {}});
     }
   }
@@ -333,15 +333,18 @@ void transport::send(proto::peer_id to, const proto::message& m) {
   peer& p = it->second;
   if (p.gone || (!p.via->bound && !p.via->up)) return;  // says HELLO again when it is back
   proto::frames f = proto::encode(m);
-  if (p.waiting.empty()) {
-    const sent result = try_send(p, f);
-    if (result == sent::yes) return;
-    if (result == sent::gone) return lose(to);
-    ++waiting_peers_;
+  const sent result = p.waiting.empty() ? try_send(p, f) : sent::full;
+  if (result == sent::gone) return lose(to);
+  if (result == sent::full) {
+    if (p.waiting.empty()) ++waiting_peers_;
+    p.waiting_bytes += cost(f);
+    p.waiting.push_back(std::move(f));
+    if (p.waiting_bytes > most_waiting_bytes) return lose(to);
   }
-  p.waiting_bytes += cost(f);
-  p.waiting.push_back(std::move(f));
-  if (p.waiting_bytes > most_waiting_bytes) lose(to);
+  if (p.stalled || p.owed() <= stall_bytes) return;
+  p.stalled = true;
+  ++stalled_peers_;
+  pending_.push_back({event::kind::stalled, to, {}});
 }
 
 transport::sent transport::try_send(peer& to, const proto::frames& f) {
@@ -359,10 +362,11 @@ transport::sent transport::try_send(peer& to, const proto::frames& f) {
       return verdict(failure);
   const bool has_body = f.body.size() > 0;
   // After the first part the rest of a message is always taken.
-  if (const int failure = part({f.header.data(), f.header.size()}, has_body))
+  if (const int failure = part(header_frame(to.in_pipe, f.header), has_body))
     return verdict(failure);
   if (has_body)
-    if (const int failure = part(body_message(f.body), false)) return verdict(failure);
+    if (const int failure = part(unsent::frame(to.in_pipe, f.body), false))
+      return verdict(failure);
   return sent::yes;
 }
 
@@ -385,11 +389,32 @@ void transport::flush_waiting() {
   for (const auto id : gone) lose(id);
 }
 
-void transport::lose(proto::peer_id id) {
-  peer& p = peers_.at(id);
+/// Those that were stalled and have been read by now, or nearly.
+void transport::look_for_flow() {
+  for (auto& [id, p] : peers_) {
+    if (!p.stalled) continue;
+    p.in_pipe->await(stall_bytes / 2);
+    if (p.owed() > stall_bytes / 2) continue;
+    p.in_pipe->await_nothing();
+    p.stalled = false;
+    --stalled_peers_;
+    pending_.push_back({event::kind::flowing, id, {}});
+  }
+}
+
+/// The connection is gone: what is said next to this peer is said anew.
+void transport::drop_waiting(peer& p) {
   if (!p.waiting.empty()) --waiting_peers_;
   p.waiting.clear();
   p.waiting_bytes = 0;
+  if (!std::exchange(p.stalled, false)) return;
+  p.in_pipe->await_nothing();
+  --stalled_peers_;
+}
+
+void transport::lose(proto::peer_id id) {
+  peer& p = peers_.at(id);
+  drop_waiting(p);
   if (!p.via->bound) {
     pending_.push_back({event::kind::down, id, {}});
   } else if (!std::exchange(p.gone, true)) {
@@ -401,7 +426,7 @@ void transport::lose(proto::peer_id id) {
 void transport::forget(proto::peer_id id) {
   const auto it = peers_.find(id);
   if (it == peers_.end()) return;
-  if (!it->second.waiting.empty()) --waiting_peers_;
+  drop_waiting(it->second);
   socket& s = *it->second.via;
   if (s.bound) {
     s.ids.erase(it->second.routing_id);
@@ -419,7 +444,11 @@ void transport::wake() noexcept {
 
 void transport::close(std::chrono::milliseconds linger) {
   const auto end = proto::clock::now() + linger;
-  while (waiting_peers_ > 0 && proto::clock::now() < end) wait(end, false);
+  while (waiting_peers_ > 0 && proto::clock::now() < end) {
+    pending_.clear();
+    wait(end, false);
+  }
+  for (auto& [id, p] : peers_) p.in_pipe->await_nothing();
   std::vector<event> too_late;
   for (auto& s : sockets_) {
     if (!s.zmq) continue;
@@ -434,7 +463,7 @@ void transport::close(std::chrono::milliseconds linger) {
   }
   peers_.clear();
   sockets_.clear();
-  waiting_peers_ = 0;
+  waiting_peers_ = stalled_peers_ = 0;
   if (context_) context_->close();  // returns when everything is sent, or the linger is over
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/spinner.hpp"
+#include "net/unsent.hpp"
 #include "proto/message.hpp"
 #include "proto/outbox.hpp"
 #include "proto/time.hpp"
@@ -37,8 +38,11 @@ namespace weir::net {
 /// Errors     bind() and connect() throw weir::error.
 class transport {
  public:
+  static constexpr std::size_t stall_bytes = 16 * 1024 * 1024;
   struct event {
-    enum class kind { message, up, down };
+    /// `stalled`: more waits to be sent to this peer than `stall_bytes`, for it does not read,
+    /// or not fast enough; `flowing`: half of that at most, again.
+    enum class kind { message, up, down, stalled, flowing };
     kind what = kind::message;
     proto::peer_id peer{};
     proto::message message;
@@ -104,7 +108,10 @@ class transport {
     std::string routing_id;
     std::deque<proto::frames> waiting;  // the peer's pipe is full
     std::size_t waiting_bytes = 0;
-    bool gone = false;  // in gone_
+    std::shared_ptr<unsent> in_pipe;
+    bool gone = false;     // in gone_
+    bool stalled = false;  // and has been announced as such
+    [[nodiscard]] std::size_t owed() const { return in_pipe->bytes() + waiting_bytes; }
   };
   enum class sent { yes, full, gone };
 
@@ -113,11 +120,14 @@ class transport {
   void drain_wake();
   [[nodiscard]] bool readable(bool reading);
   [[nodiscard]] sent try_send(peer& to, const proto::frames& f);
+  peer& add_peer(proto::peer_id id, socket& via);
   void lose(proto::peer_id id);
+  void drop_waiting(peer& p);
   bool receive_one(socket& s, std::vector<event>& events);
   void watch(socket& s, std::vector<event>& events);
   void probe(socket& s, proto::time_point now);
   void flush_waiting();
+  void look_for_flow();
 
   // Since the first socket: it takes a millisecond or two, and libzmq looks for half of the
   // system's libraries (getprotobyname() for PGM). A ventilator may do with its own slots.
@@ -137,6 +147,7 @@ class transport {
   std::uint32_t next_peer_ = 1;
   std::size_t turn_ = 0;
   std::size_t waiting_peers_ = 0;
+  std::size_t stalled_peers_ = 0;
   int wake_fd_ = -1;
   counts counts_;
 };

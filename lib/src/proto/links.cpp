@@ -69,8 +69,16 @@ void links::down(peer_id peer, time_point now) {
       s.down_since = now;
     }
   }
+  it->second.stalled = false;
   // A bound socket never sees this number again; an opened one reconnects under the same.
   if (!it->second.ours) connections_.erase(it);
+}
+
+std::optional<session_id> links::stalled(peer_id peer, bool is) {
+  const auto it = connections_.find(peer);
+  if (it == connections_.end()) return std::nullopt;
+  it->second.stalled = is;
+  return on(peer);
 }
 
 void links::refuse(peer_id peer, wire_error code, std::string text, outbox& out) {
@@ -359,6 +367,13 @@ bool links::reachable(session_id who) const {
 
 void links::not_listening(time_point now) {
   for (auto& [id, s] : sessions_) s.last_heard = now;
+}
+
+bool links::stalled(session_id who) const {
+  const auto it = sessions_.find(who);
+  if (it == sessions_.end()) return false;
+  const auto c = connections_.find(it->second.via);
+  return c != connections_.end() && c->second.stalled;
 }
 
 std::optional<session_id> links::on(peer_id peer) const {

@@ -57,6 +57,9 @@ class links {
   void up(peer_id peer, time_point now, outbox& out);
   /// The transport says that this connection is closed.
   void down(peer_id peer, time_point now);
+  /// It says that more waits to be sent on this connection than the peer takes, or not any
+  /// more. Returns whose it is; see also stalled() below.
+  std::optional<session_id> stalled(peer_id peer, bool is);
 
   /// Takes a message from the transport. Returns the session it belongs to if it is for the
   /// role's own logic; otherwise it has been dealt with. Sessions that change are added to
@@ -86,6 +89,8 @@ class links {
   /// Whether what is sent now has a chance to arrive: its connection stands, and neither end is
   /// about to begin again.
   [[nodiscard]] bool reachable(session_id who) const;
+  /// Whether more waits on its connection than it takes.
+  [[nodiscard]] bool stalled(session_id who) const;
   /// The session on a connection, if it has joined.
   [[nodiscard]] std::optional<session_id> on(peer_id peer) const;
   [[nodiscard]] std::vector<session_id> with_role(role r) const;
@@ -103,6 +108,7 @@ class links {
     // Accepted: something came after the last HELLO. Then the next HELLO is no repetition for
     // want of a WELCOME, but a peer that has lost the session and begins again.
     bool spoken = false;
+    bool stalled = false;
     session_id session{};  // the last one that joined here
     bool joined = false;
     time_point next_hello;

@@ -3,6 +3,7 @@
 
 #include "proto/message.hpp"
 #include "proto/rpc/callee.hpp"
+#include "proto/rpc/reply_room.hpp"
 
 #include <cstdint>
 #include <map>
@@ -26,7 +27,7 @@ class call_slots {
 
   /// The first place is the node's own, for calls that it makes itself: their numbers are what
   /// they were before.
-  call_slots() : slots_{{{}, 0, 0, true}} {}
+  call_slots() : slots_{{{}, 0, 0, true, {}}} {}
   void open_own(std::uint64_t count) { slots_[0].open += count; }
   [[nodiscard]] static bool is_own(std::uint64_t number) { return number <= largest_call; }
 
@@ -46,7 +47,7 @@ class call_slots {
         it->second = free_.back();
         free_.pop_back();
       }
-      slots_[it->second] = {who, call & ~beginning_mask, 0, true};
+      slots_[it->second] = {who, call & ~beginning_mask, 0, true, {}};
     }
     slot& s = slots_[it->second];
     if (call < s.beginning || call + count - s.beginning > largest_call) return std::nullopt;
@@ -65,6 +66,25 @@ class call_slots {
     const slot& s = slots_[number >> call_bits];
     return {s.who, s.beginning + (number & largest_call)};
   }
+  /// The client's place: the upper part of all its calls' numbers.
+  [[nodiscard]] static std::uint64_t place_of(std::uint64_t number) {
+    return number >> call_bits;
+  }
+  /// How the client of this call takes its replies.
+  [[nodiscard]] reply_room& taking(std::uint64_t number) {
+    return slots_[place_of(number)].taking;
+  }
+  [[nodiscard]] const reply_room& taking(std::uint64_t number) const {
+    return slots_[place_of(number)].taking;
+  }
+  [[nodiscard]] const reply_room& taking_at(std::uint64_t place) const {
+    return slots_[place].taking;
+  }
+  /// Null: it has made no call.
+  [[nodiscard]] reply_room* taking(session_id who) {
+    const auto it = index_.find(who);
+    return it == index_.end() ? nullptr : &slots_[it->second].taking;
+  }
   /// So many calls have ended, of which this is one's number.
   void close(std::uint64_t number, std::uint64_t count) {
     slot& s = slots_[number >> call_bits];
@@ -77,6 +97,7 @@ class call_slots {
     if (it == index_.end()) return;
     slot& s = slots_[it->second];
     s.here = false;
+    s.taking.stalled = false;  // nothing is sent to it any more
     if (s.open == 0) free_.push_back(it->second);
     index_.erase(it);
   }
@@ -90,6 +111,7 @@ class call_slots {
     std::uint64_t beginning = 0;
     std::uint64_t open = 0;
     bool here = false;
+    reply_room taking;
   };
   std::vector<slot> slots_;
   std::vector<std::uint64_t> free_;

@@ -101,6 +101,13 @@ void callee::joined(session_id who) {
   touch(who, c);
 }
 
+void callee::stalled(session_id who, bool is) {
+  caller_state* c = find(who);
+  if (!c || c->stalled == is) return;
+  c->stalled = is;
+  c->unread = 0;
+}
+
 std::vector<call_key> callee::lost(session_id who) {
   std::vector<call_key> stops;
   const auto it = callers_.find(who);
@@ -252,7 +259,9 @@ void callee::repeat(session_id from, caller_state& c, seq_range range) {
   for (const auto& rest : known.missing(range)) {
     c.kept.for_overlap(rest, [&](seq_range part, const kept_run& run) {
       known.insert(part);
-      c.again.push_back(part_of_run(run.answer, part.first - run.answer.first, part.size()));
+      reply_run once_more = part_of_run(run.answer, part.first - run.answer.first, part.size());
+      // Else it may ask again when it has read what it was sent.
+      if (!overflows(c, once_more.results.bytes())) c.again.push_back(std::move(once_more));
     });
     for (const auto& gone : known.missing(rest))
       c.ready.push_back(
@@ -298,12 +307,27 @@ void callee::reply(session_id to, reply_run outcomes) {
       for (std::uint64_t i = 0; i < run.count; ++i)
         end_stream(to, *c, first + i, part_of_run(outcomes, first + i - whole.first, 1));
     } else if (run.count == whole.size()) {
-      c->ready.push_back(std::move(outcomes));
+      make_ready(*c, std::move(outcomes));
     } else {
-      c->ready.push_back(part_of_run(outcomes, first - whole.first, run.count));
+      make_ready(*c, part_of_run(outcomes, first - whole.first, run.count));
     }
   });
   if (any) touch(to, *c);
+}
+
+/// Whether these bytes are more than may wait for it.
+bool callee::overflows(caller_state& c, std::size_t bytes) const {
+  if (!c.stalled || bytes == 0) return false;
+  c.unread += bytes;
+  return c.unread > limits_.stalled_bytes;
+}
+
+void callee::make_ready(caller_state& c, reply_run outcomes) {
+  const std::uint64_t n = outcomes.results.size();
+  if (overflows(c, outcomes.results.bytes()))
+    outcomes = failure(outcomes.first, n, status::unavailable,
+                       "the reply was lost: its caller does not read what it is sent", false);
+  c.ready.push_back(std::move(outcomes));
 }
 
 void callee::progress(const call_key& key, std::uint64_t done, std::uint64_t total,

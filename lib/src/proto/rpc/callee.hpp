@@ -37,7 +37,8 @@ struct call_key {
 ///            lost". A session that was lost and comes back after all is still remembered for
 ///            what it has sent (the last `remembered` of them), so that nothing is run twice.
 /// Errors     A caller that goes far beyond the largest window is answered
-/// `resource_exhausted`.
+/// `resource_exhausted`. What would wait for a caller that does not read, beyond a bound in
+/// bytes, is answered `unavailable`, "the reply was lost".
 ///
 /// Pure, like links, of which it needs one to send through. Nothing is sent before flush().
 class callee {
@@ -50,6 +51,9 @@ class callee {
     std::size_t kept_replies = 16'384;
     /// Elements of streams that were sent to one caller, kept until they are credited.
     std::size_t kept_elements_bytes = 4 * 1024 * 1024;
+    /// Results and elements that one caller is sent while it is stalled; what is more is lost.
+    /// A backstop: its owner begins no calls of a stalled caller.
+    std::size_t stalled_bytes = 64 * 1024 * 1024;
   };
   /// Consecutive calls that are new.
   struct taken {
@@ -71,6 +75,8 @@ class callee {
   /// It is dead or has left: its calls that are not answered, to be stopped; nothing is sent to
   /// it any more, and what is answered later is dropped.
   [[nodiscard]] std::vector<call_key> lost(session_id who);
+  /// More waits to be sent to it than it takes; or not any more.
+  void stalled(session_id who, bool is);
 
   /// `unwanted`: gets the calls that the caller has given up without a word, because it had
   /// taken this node for dead: to be stopped.
@@ -197,8 +203,10 @@ class callee {
     std::uint64_t window_bytes = 0;
     std::uint64_t told_calls = 0;
     std::uint64_t told_bytes = 0;
-    bool tell = true;    // the window, whatever it was told before
-    bool dirty = false;  // in dirty_
+    bool stalled = false;
+    std::size_t unread = 0;  // bytes sent since then
+    bool tell = true;        // the window, whatever it was told before
+    bool dirty = false;      // in dirty_
   };
 
   [[nodiscard]] caller_state* find(session_id id);
@@ -215,6 +223,8 @@ class callee {
   void break_stream(session_id from, caller_state& c, std::uint64_t call, stream& s);
   void drop_elements(caller_state& c, stream& s, std::uint64_t up_to);
   void trim_elements(caller_state& c);
+  void make_ready(caller_state& c, reply_run outcomes);
+  [[nodiscard]] bool overflows(caller_state& c, std::size_t bytes) const;
   void keep(caller_state& c, const reply_run& answer);
   void give_up_streams(time_point now);
   void send_window(session_id to, caller_state& c, time_point now, links& net, outbox& out);

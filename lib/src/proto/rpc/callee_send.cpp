@@ -126,6 +126,11 @@ std::int64_t callee::part(const call_key& key, pack elements) {
   if (it == c->streams.end()) return not_wanted;
   stream& s = it->second;
   if (s.end || s.closed) return not_wanted;
+  if (overflows(*c, elements.bytes())) {
+    break_stream(key.from, *c, key.call, s);
+    c->streams.erase(it);
+    return not_wanted;
+  }
   if (!elements.empty()) {
     if (elements.retained() > 4096 && elements.bytes() < elements.retained() / 8)
       elements = elements.compacted();
@@ -274,7 +279,7 @@ void callee::send_streams(session_id to, caller_state& c, time_point now, links&
       }
     }
     if (!s.end || s.sent < s.produced) continue;
-    c.ready.push_back(std::move(*s.end));
+    make_ready(c, std::move(*s.end));
     s.end.reset();
     s.answered = true;
     if (s.kept.empty()) later.push_back(call);

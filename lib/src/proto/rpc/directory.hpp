@@ -49,6 +49,7 @@ struct method_record {
   method_queue queue;
   method_stats stats;
   std::uint64_t running = 0;  ///< sent to workers and not answered
+  double reply_bytes = 0;     ///< what a reply comes to, about
   time_point without_since;   ///< since when `workers` is empty
   std::size_t first = 0;      ///< whose turn it is, among equals
   bool waiting = false;       ///< the gateway has it in its list of those with a queue

@@ -86,7 +86,8 @@ void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now
 void gateway_state::accept(calls c, time_point now) {
   if (c.what.options && !c.key().empty()) {
     for (std::uint64_t i = 0; i < c.size(); ++i) accept_with_key(c.slice(i, 1), now);
-  } else if (c.method->info.cache_ms > 0 && !c.streams() && !c.no_reply()) {
+  } else if (c.method->info.cache_ms > 0 && !c.streams() && !c.no_reply() &&
+             !slots_.taking(c.number).stalled) {
     accept_cacheable(std::move(c), now);
   } else {
     hand_over(std::move(c), now);
@@ -152,8 +153,11 @@ gateway_state::failure gateway_state::no_worker(const method_record& m) const {
 void gateway_state::hand_over(calls c, time_point now) {
   method_record& m = *c.method;
   if (m.workers.empty() && options_.wait <= duration{}) return fail(c, no_worker(m), now);
-  if (m.queue.empty() && !m.workers.empty()) {
-    const std::uint64_t sent = give(c, now);
+  if (m.queue.ready() == 0 && !m.workers.empty()) {
+    const std::uint64_t may = aside_.contains(call_slots::place_of(c.number)) ? 0 : may_go(c);
+    const std::uint64_t sent = may == c.size() ? give(c, now)
+                               : may == 0      ? 0
+                                               : give(c.slice(0, may), now);
     if (sent == c.size()) return;
     if (sent > 0) c = c.slice(sent, c.size() - sent);
   }
@@ -261,6 +265,7 @@ void gateway_state::send(worker_record& to, const calls& c) {
   }
   c.method->running += n;
   to.work_us += c.method->expected_us(n);
+  slots_.taking(c.number).away += n;
   if (!c.key().empty()) leaders_[c.number] = c.key();
 }
 
@@ -269,11 +274,16 @@ void gateway_state::dispatch(method_record& m, time_point now) {
     std::uint64_t room = 0;
     for (const worker_record* w : m.workers) {
       room += workers_.room_of(w->id).calls;
-      if (room >= m.queue.size()) break;
+      if (room >= m.queue.ready()) break;
     }
     auto next = m.queue.pop(room);
     if (!next) return;
-    const calls c{&m, next->first, std::move(next->second)};
+    calls c{&m, next->first, std::move(next->second)};
+    if (const std::uint64_t may = may_go(c); may < c.size()) {
+      set_aside(c.slice(may, c.size() - may));
+      if (may == 0) continue;
+      c = c.slice(0, may);
+    }
     const std::uint64_t sent = give(c, now);
     m.queue.served(sent, now);
     if (sent == c.size()) continue;
@@ -281,6 +291,40 @@ void gateway_state::dispatch(method_record& m, time_point now) {
     m.queue.push(rest.number, rest.what, now, method_queue::end::front);
     return;
   }
+}
+
+/// How many of these, from the front, have replies that their client can be expected to take.
+/// With a key it may be others that wait for it, and the reply is kept for whoever asks again.
+std::uint64_t gateway_state::may_go(const calls& c) const {
+  if (c.no_reply() || call_slots::is_own(c.number) || !c.key().empty()) return c.size();
+  return std::min(c.size(), slots_.taking(c.number).calls(c.method->reply_bytes));
+}
+
+void gateway_state::set_aside(calls c) {
+  const std::uint64_t place = call_slots::place_of(c.number);
+  aside_.insert(place);
+  c.method->queue.set_aside(place, c.number, std::move(c.what));
+}
+
+/// Those whose clients have read what they were sent.
+void gateway_state::resume_calls() {
+  std::erase_if(aside_, [this](std::uint64_t place) {
+    const reply_room& taking = slots_.taking_at(place);
+    bool any = false;
+    for (method_record* m : waiting_) {
+      if (!m->queue.has_aside(place)) continue;
+      // Without a worker it is not for their client that they wait.
+      m->queue.resume(place,
+                      m->workers.empty() ? m->queue.size() : taking.calls(m->reply_bytes));
+      any = any || m->queue.has_aside(place);
+    }
+    return !any;
+  });
+}
+
+void gateway_state::came_back(method_record& m, std::uint64_t number, std::uint64_t count) {
+  m.running -= count;
+  slots_.taking(number).away -= count;
 }
 
 void gateway_state::give_up_waiting(method_record& m, time_point now) {

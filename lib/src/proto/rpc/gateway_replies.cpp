@@ -35,8 +35,9 @@ void gateway_state::settle_arrivals(time_point now) {
   caller::arrivals news = std::exchange(in_, {});
   for (auto& p : news.parts) {
     begun_.insert(p.number);
-    // A client that wants no more has said so, or is gone: its call is being cancelled.
-    (void)clients_.part(slots_.key_of(p.number), std::move(p.part.elements));
+    if (clients_.part(slots_.key_of(p.number), std::move(p.part.elements)) ==
+        callee::not_wanted)
+      cancel({p.number, p.number}, "its elements are not wanted", cause::cancelled, now);
   }
   for (auto& r : news.reports)
     clients_.progress(slots_.key_of(r.number), r.report.done, r.report.total,
@@ -54,13 +55,18 @@ void gateway_state::on_answers(caller::answered& a, time_point now) {
   if (a.calls.method.starts_with(builtin_prefix)) return;  // our own, nobody waits for it
   method_record& m = directory_.method(a.calls.method, now);
   const std::uint64_t n = a.calls.size();
-  m.running -= n;
+  came_back(m, a.calls.number, n);
   worker_record* const w = directory_.worker(a.from);
   // What it was reckoned at when it was sent is not known any more: wrong by how the mean has
   // moved, and put right whenever nothing is left.
   if (w)
     w->work_us =
         workers_.in_hand(w->id) == 0 ? 0 : std::max(0.0, w->work_us - m.expected_us(n));
+  if (a.reply.code == status::ok) {
+    const std::size_t each = a.reply.results.bytes() / n;
+    slots_.taking(a.calls.number).answered(each);
+    m.reply_bytes += (static_cast<double>(each) - m.reply_bytes) / 8;
+  }
   if (!never_started(a.reply, 0)) {
     m.stats.answered.add(n, now);
     measure(a, m, now);
@@ -299,7 +305,7 @@ void gateway_state::cancel_at_workers(seq_range numbers, const std::string& reas
   for (auto& f : workers_.cancel(numbers, reason, in_)) {
     if (f.no_reply()) continue;
     const calls c = calls_of(std::move(f), now);
-    c.method->running -= c.size();
+    came_back(*c.method, c.number, c.size());
     fail(c, {status::cancelled, reason, true, 0}, now);
   }
   for (const auto& h : workers_.in_flight(numbers))

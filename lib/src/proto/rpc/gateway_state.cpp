@@ -37,6 +37,15 @@ void gateway_state::link_up(peer_id peer, time_point now, gateway_outbox& out) {
 
 void gateway_state::link_down(peer_id peer, time_point now) { links_.down(peer, now); }
 
+void gateway_state::link_stalled(peer_id peer, bool is) {
+  if (const auto who = links_.stalled(peer, is)) client_stalled(*who, is);
+}
+
+void gateway_state::client_stalled(session_id who, bool is) {
+  clients_.stalled(who, is);
+  if (reply_room* room = slots_.taking(who)) room->stalled = is;
+}
+
 void gateway_state::on_message(peer_id peer, message m, time_point now, gateway_outbox& out) {
   std::vector<links::event> events;
   const auto from = links_.receive(peer, m, now, out, events);
@@ -89,6 +98,7 @@ void gateway_state::on_events(std::vector<links::event>& events, time_point now,
     if (e.what == links::change::joined) {
       if (!is_worker) {
         clients_.joined(e.who);
+        client_stalled(e.who, links_.stalled(e.who));
         continue;
       }
       if (!directory_.worker(e.who)) out.info("worker " + name_of(e.info) + " joined");
@@ -138,7 +148,7 @@ void gateway_state::worker_left(session_id who, const std::string& how, time_poi
       retry(std::move(all), now);
       continue;
     }
-    all.method->running -= all.size();
+    came_back(*all.method, all.number, all.size());
     const std::uint64_t step = uniform(all) ? all.size() : 1;
     for (std::uint64_t left = all.size(); left > 0; left -= step) {
       calls c = all.slice(left - step, step);
@@ -210,7 +220,7 @@ gateway_state::openings gateway_state::openings_of(const std::string& method) co
   if (it == directory_.methods().end()) return found;
   const method_record& m = it->second;
   for (const worker_record* w : m.workers) found.calls += workers_.room_of(w->id).calls;
-  found.calls -= std::min(found.calls, m.queue.size());
+  found.calls -= std::min(found.calls, m.queue.ready());
   found.idempotent = m.idempotent();
   found.deadline_ms = m.info.deadline_ms;
   return found;
@@ -235,6 +245,7 @@ void gateway_state::tick(time_point now, gateway_outbox& out) {
   links_.tick(now, out, events);
   on_events(events, now, out);
   if (drains_pending_) pass_on_drain(now);
+  if (!aside_.empty()) resume_calls();
   if (!waiting_.empty()) serve_queues(now);
   expire_placed(now);
   if (draining_) send_waiting_home();
@@ -250,7 +261,7 @@ time_point gateway_state::next_deadline() {
   time_point next = links_.next_deadline();
   for (method_record* m : waiting_) {
     next = std::min(next, m->queue.next_expiry());
-    if (m->workers.empty() && !m->queue.empty())
+    if (m->workers.empty() && m->queue.ready() > 0)
       next = std::min(next, std::max(m->queue.oldest(), m->without_since) + options_.wait);
   }
   if (!placed_until_.empty()) next = std::min(next, placed_until_.begin()->first);

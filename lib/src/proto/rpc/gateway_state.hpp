@@ -63,6 +63,9 @@ struct gateway_outbox : outbox {
 /// it goes on running when its client is gone, for that may come back. Streams are no part of
 /// this: their key says that they may be run again, no more.
 ///
+/// A client is sent no more replies than it reads: what is on its way to it, and expected from
+/// workers, is bounded in bytes. Beyond that its calls are set aside in their queues.
+///
 /// Holds nothing that matters beyond the calls in flight. Pure: see links. Call tick() after
 /// each round of messages.
 class gateway_state {
@@ -82,6 +85,8 @@ class gateway_state {
   void link_opened(peer_id peer, time_point now, gateway_outbox& out);
   void link_up(peer_id peer, time_point now, gateway_outbox& out);
   void link_down(peer_id peer, time_point now);
+  /// More waits to be sent to this peer than it takes; or not any more.
+  void link_stalled(peer_id peer, bool is);
   void on_message(peer_id from, message m, time_point now, gateway_outbox& out);
   /// `result` is one MessagePack value; `why` says what was wrong if `code` is not OK.
   void on_answered(const call_key& key, status code, std::string result, std::string why);
@@ -164,6 +169,7 @@ class gateway_state {
   // Who is there
   void on_events(std::vector<links::event>& events, time_point now, gateway_outbox& out);
   void client_left(session_id who, time_point now);
+  void client_stalled(session_id who, bool is);
   void worker_left(session_id who, const std::string& how, time_point now);
   void on_window(session_id from, const window& w, time_point now);
 
@@ -179,6 +185,10 @@ class gateway_state {
   std::uint64_t give(const calls& c, time_point now);
   void send(worker_record& to, const calls& c);
   void dispatch(method_record& m, time_point now);
+  [[nodiscard]] std::uint64_t may_go(const calls& c) const;
+  void set_aside(calls c);
+  void resume_calls();
+  void came_back(method_record& m, std::uint64_t number, std::uint64_t count);
   void give_up_waiting(method_record& m, time_point now);
   void serve_queues(time_point now);
   [[nodiscard]] failure no_worker(const method_record& m) const;
@@ -230,6 +240,7 @@ class gateway_state {
   call_slots slots_;
   std::vector<method_record*> waiting_;  // those with a queue
   std::size_t turn_ = 0;                 // of those, who is first
+  std::set<std::uint64_t> aside_;        // places of clients that may have calls set aside
   caller::arrivals in_;
   std::map<std::uint64_t, calls> joined_;         // wait for the reply of another
   std::map<std::uint64_t, std::string> leaders_;  // with a key, at a worker: their keys

@@ -18,7 +18,7 @@ constexpr std::size_t dead_tokens = 1024;
 
 waiting_calls waiting_calls::slice(std::uint64_t offset, std::uint64_t n) const {
   return {arguments.slice(static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(n)),
-          deadline, arrived, options};
+          deadline, arrived, options, aside};
 }
 
 void waiting_calls::settle() {
@@ -28,7 +28,7 @@ void waiting_calls::settle() {
 }
 
 std::uint32_t method_queue::fits(const pack& arguments) const {
-  const std::uint64_t calls = limits_.calls > size() ? limits_.calls - size() : 0;
+  const std::uint64_t calls = limits_.calls > ready() ? limits_.calls - ready() : 0;
   const std::size_t bytes = limits_.bytes > bytes_ ? limits_.bytes - bytes_ : 0;
   return static_cast<std::uint32_t>(
       std::min<std::uint64_t>(calls, arguments.count_within(bytes)));
@@ -36,7 +36,7 @@ std::uint32_t method_queue::fits(const pack& arguments) const {
 
 void method_queue::push(std::uint64_t first, waiting_calls calls, time_point now, end where) {
   if (calls.size() == 0) return;
-  if (empty()) {
+  if (ready() == 0) {
     measured_since_ = now;
     served_ = 0;
   }
@@ -47,12 +47,15 @@ void method_queue::push(std::uint64_t first, waiting_calls calls, time_point now
   else
     line.push_front(t);
   ++tokens_;
-  expiries_.push_back({calls.deadline, {t.first, t.last}});
-  std::push_heap(expiries_.begin(), expiries_.end());
-  bytes_ += calls.arguments.bytes();
-  by_priority_[calls.priority()] += calls.size();
-  calls_.insert(first, std::move(calls));
+  insert(first, std::move(calls));
   compact();
+}
+
+void method_queue::insert(std::uint64_t first, waiting_calls calls) {
+  expiries_.push_back({calls.deadline, {first, first + calls.size() - 1}});
+  std::push_heap(expiries_.begin(), expiries_.end());
+  count(calls, true);
+  calls_.insert(first, std::move(calls));
 }
 
 run_map<waiting_calls>::map_type::const_iterator method_queue::first_in(token& t) const {
@@ -96,7 +99,7 @@ std::optional<method_queue::run> method_queue::pop(std::uint64_t most) {
 
 void method_queue::served(std::uint64_t calls, time_point now) {
   served_ += calls;
-  if (empty()) {
+  if (ready() == 0) {
     // What comes next may find other workers.
     capacity_ = 0;
     return;
@@ -110,10 +113,62 @@ void method_queue::served(std::uint64_t calls, time_point now) {
   served_ = 0;
 }
 
+/// These are in here now, or not any more.
+void method_queue::count(const waiting_calls& calls, bool in) {
+  const auto change = [in](auto& figure, auto by) { figure = in ? figure + by : figure - by; };
+  if (calls.aside) return change(aside_calls_, calls.size());
+  change(bytes_, calls.arguments.bytes());
+  change(by_priority_[calls.priority()], calls.size());
+}
+
+void method_queue::set_aside(std::uint64_t whose, std::uint64_t first, waiting_calls calls) {
+  if (calls.size() == 0) return;
+  calls.aside = true;
+  auto& line = aside_[whose][calls.priority()];
+  // What has ended meanwhile is dropped here: nobody else looks at it before resume().
+  if (line.size() >= 2 * calls_.runs().size() + dead_tokens)
+    std::erase_if(line, [this](token& t) { return first_in(t) == calls_.runs().end(); });
+  line.push_back({first, first + calls.size() - 1});
+  insert(first, std::move(calls));
+  compact();
+}
+
+void method_queue::resume(std::uint64_t whose, std::uint64_t calls) {
+  const auto found = aside_.find(whose);
+  if (found == aside_.end()) return;
+  for (auto line = found->second.begin(); line != found->second.end() && calls > 0;) {
+    auto& [priority, tokens] = *line;
+    std::vector<run> back;
+    while (!tokens.empty() && calls > 0) {
+      token& t = tokens.front();
+      if (first_in(t) == calls_.runs().end()) {
+        tokens.pop_front();
+        continue;
+      }
+      const std::uint64_t last = t.last - t.first < calls ? t.last : t.first + calls - 1;
+      const std::size_t before = back.size();
+      remove({t.first, last}, back);
+      for (std::size_t i = before; i < back.size(); ++i) calls -= back[i].second.size();
+      if (last == t.last)
+        tokens.pop_front();
+      else
+        t.first = last + 1;
+    }
+    for (auto it = back.rbegin(); it != back.rend(); ++it) {
+      order_[priority].push_front({it->first, it->first + it->second.size() - 1});
+      ++tokens_;
+      count(it->second, true);
+      calls_.insert(it->first, std::move(it->second));  // its expiry is noted already
+    }
+    line = tokens.empty() ? found->second.erase(line) : std::next(line);
+  }
+  if (found->second.empty()) aside_.erase(found);
+}
+
 void method_queue::remove(seq_range numbers, std::vector<run>& to) {
   calls_.extract(numbers, [&](std::uint64_t first, waiting_calls&& calls) {
-    bytes_ -= calls.arguments.bytes();
-    by_priority_[calls.priority()] -= calls.size();
+    count(calls, false);
+    calls.aside = false;
     to.emplace_back(first, std::move(calls));
   });
 }
@@ -124,7 +179,7 @@ std::vector<method_queue::run> method_queue::displace(std::uint8_t priority,
   for (auto line = order_.rbegin(); line != order_.rend() && line->first < priority; ++line) {
     while (!line->second.empty()) {
       const std::uint64_t over_calls =
-          size() + calls > limits_.calls ? size() + calls - limits_.calls : 0;
+          ready() + calls > limits_.calls ? ready() + calls - limits_.calls : 0;
       const bool over_bytes = bytes_ + bytes > limits_.bytes;
       if (over_calls == 0 && !over_bytes) return given_up;
       token& t = line->second.back();

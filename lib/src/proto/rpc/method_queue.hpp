@@ -24,6 +24,7 @@ struct waiting_calls {
   time_point deadline;
   time_point arrived;
   std::shared_ptr<const call_options> options;  ///< null: the defaults
+  bool aside = false;                           ///< the queue's: set_aside()
   [[nodiscard]] std::uint64_t size() const { return arguments.size(); }
   [[nodiscard]] waiting_calls slice(std::uint64_t offset, std::uint64_t n) const;
   /// Lets go of memory that these calls were a small part of.
@@ -34,6 +35,9 @@ struct waiting_calls {
 };
 
 /// A queue of runs: by priority, then first come, first served; bounded in calls and bytes.
+///
+/// Calls can be set aside: they keep their deadlines, but are not served, nor in anybody's way,
+/// until they are resumed. Who sets them aside bounds how many they are.
 ///
 /// It measures how fast it is emptied while it is not empty, which is what its workers are
 /// capable of, and from which the wait of one more call is foretold.
@@ -56,6 +60,12 @@ class method_queue {
   [[nodiscard]] std::optional<run> pop(std::uint64_t most);
   /// So many of what was popped last have gone to a worker.
   void served(std::uint64_t calls, time_point now);
+  /// Puts what was popped back, until resume(), which gets the longest waiting of the highest
+  /// priority first. `whose`: any number.
+  void set_aside(std::uint64_t whose, std::uint64_t first, waiting_calls calls);
+  /// So many calls are served again, before the others of their priority.
+  void resume(std::uint64_t whose, std::uint64_t calls);
+  [[nodiscard]] bool has_aside(std::uint64_t whose) const { return aside_.contains(whose); }
   /// Makes room by giving up calls of a lower priority than this, the youngest of the lowest
   /// first; stops once `calls` more of `bytes` in all would fit.
   [[nodiscard]] std::vector<run> displace(std::uint8_t priority, std::uint64_t calls,
@@ -77,8 +87,11 @@ class method_queue {
   [[nodiscard]] std::optional<std::uint8_t> top_priority() const;
 
   [[nodiscard]] std::uint64_t size() const { return calls_.size(); }
+  /// Of those, the ones that are not set aside.
+  [[nodiscard]] std::uint64_t ready() const { return calls_.size() - aside_calls_; }
   /// Of those, how many are served before a new call of this priority.
   [[nodiscard]] std::uint64_t ahead_of(std::uint8_t priority) const;
+  /// Of arguments that are not set aside.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] bool empty() const { return calls_.empty(); }
   /// Calls per second that it is emptied with; 0: not known, for it has not been full for long.
@@ -100,12 +113,17 @@ class method_queue {
   [[nodiscard]] run_map<waiting_calls>::map_type::const_iterator first_in(token& t) const;
   /// The first that is still here of those that this line speaks of; null if there is none.
   [[nodiscard]] const waiting_calls* front_of(std::deque<token>& line);
+  void insert(std::uint64_t first, waiting_calls calls);
+  void count(const waiting_calls& calls, bool in);
   void remove(seq_range numbers, std::vector<run>& to);
   void compact();
 
   limits_type limits_;
   run_map<waiting_calls> calls_;  // by number
   std::map<std::uint8_t, std::deque<token>, std::greater<>> order_;
+  using lines = std::map<std::uint8_t, std::deque<token>, std::greater<>>;
+  std::map<std::uint64_t, lines> aside_;  // by whose they are; no empty lines
+  std::uint64_t aside_calls_ = 0;
   std::array<std::uint64_t, limits::priority + 1> by_priority_{};
   std::vector<expiry> expiries_;  // a heap; may speak of calls that have gone
   std::size_t tokens_ = 0;

@@ -74,6 +74,8 @@ class answer_batches {
   static constexpr std::uint32_t batch_items = 4096;
   static constexpr std::size_t gather_bytes = 8 * 1024;
 
+  static pack& payloads(reply_run& run) { return run.results; }
+  static pack& payloads(part_run& run) { return run.elements; }
   static const pack& payloads(const reply_run& run) { return run.results; }
   static const pack& payloads(const part_run& run) { return run.elements; }
   static reply_run cut(const reply_run& run, std::uint32_t from, std::uint32_t n) {
@@ -117,6 +119,9 @@ class answer_batches {
     bytes_ += std::min(bytes, limits::batch_bytes - bytes_);
     details_ += std::min(details_size(run), limits::details_bytes - details_);
     alone_ = bytes > gather_bytes;
+    // It may wait for its reader, and others' results must not wait with it.
+    if (alone_ && 2 * bytes < payloads(run).retained())
+      payloads(run) = payloads(run).compacted();
     batch_.runs.push_back(std::move(run));
   }
 

@@ -56,7 +56,7 @@ std::string service_state::services() const {
     builtins::service s;
     s.info = &methods_[i].info;
     s.workers = 1;
-    s.queued = queue_.queued(i);
+    s.queued = queue_.queued(i) + aside_.queued(i);
     s.running = queue_.running(i);
     s.room = room();
     all.push_back(s);
@@ -68,8 +68,8 @@ std::string service_state::statistics(time_point now) const {
   std::vector<builtins::measured> all;
   all.reserve(methods_.size());
   for (std::uint32_t i = 0; i < methods_.size(); ++i)
-    all.push_back(
-        {methods_[i].info.name, &methods_[i].stats, queue_.queued(i), queue_.running(i)});
+    all.push_back({methods_[i].info.name, &methods_[i].stats,
+                   queue_.queued(i) + aside_.queued(i), queue_.running(i)});
   const counts c = stats();
   return builtins::stats(links_.self(), now - began_, 1, c.clients, all, now);
 }

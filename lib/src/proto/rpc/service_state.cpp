@@ -60,6 +60,7 @@ service_state::service_state(links::options l, options o, time_point now)
       links_(std::move(l), now),
       callee_(limits_of(options_), links_.self().session),
       queue_(at_a_time(options_.methods)),
+      aside_(at_a_time(options_.methods)),
       measured_since_(now),
       began_(now) {
   options_.slots = std::max(options_.slots, 1U);
@@ -117,10 +118,25 @@ void service_state::on_joined(const links::event& e, time_point now, service_out
   }
   links_.send(e.who, offer_, now, out);
   callee_.joined(e.who);
+  stalled(e.who, links_.stalled(e.who));
   if (!fresh) return;
   it->second.window = options_.slots;
   callee_.window(e.who, options_.slots, options_.max_bytes);
   share_now_ = true;
+}
+
+void service_state::link_stalled(peer_id peer, bool is) {
+  if (const auto who = links_.stalled(peer, is)) stalled(*who, is);
+}
+
+void service_state::stalled(session_id who, bool is) {
+  const auto caller = callers_.find(who);
+  if (caller == callers_.end()) return;
+  callee_.stalled(who, is);
+  if (std::exchange(caller->second.stalled, is) == is) return;
+  call_queue& to = is ? aside_ : queue_;
+  for (auto& q : (is ? queue_ : aside_).remove(who, {1, limits::seq}))
+    to.push(q.method, std::move(q.calls));
 }
 
 void service_state::on_left(const links::event& e, service_outbox& out) {
@@ -142,10 +158,11 @@ void service_state::abandon(session_id who, service_outbox& out) {
   if (callers_.erase(who) == 0) return;
   share_now_ = true;
   (void)callee_.lost(who);
-  for (const auto& q : queue_.remove(who, {1, limits::seq})) {
-    counts_.failed += q.calls.size();
-    counts_.cancelled += q.calls.size();
-  }
+  for (call_queue* queue : {&queue_, &aside_})
+    for (const auto& q : queue->remove(who, {1, limits::seq})) {
+      counts_.failed += q.calls.size();
+      counts_.cancelled += q.calls.size();
+    }
   const auto runs = in_slots_.find(who);
   if (runs == in_slots_.end()) return;
   if (runs->second.empty()) {
@@ -197,7 +214,9 @@ void service_state::on_calls(session_id from, call_batch&& batch, time_point now
     call_queue::waiting calls{from, std::move(t.calls), t.deadline, now};
     const bool stream = streams(calls.calls);
     const std::uint64_t target = paced(start_span);
-    if (queue_.may_pass(method->second) >= n && (stream || busy() + n <= target)) {
+    if (caller->second.stalled) {
+      aside_.push(method->second, std::move(calls));
+    } else if (queue_.may_pass(method->second) >= n && (stream || busy() + n <= target)) {
       queue_.passed(method->second, n);
       give(method->second, std::move(calls), now, out);
     } else {
@@ -236,9 +255,12 @@ void service_state::start(time_point now, service_outbox& out) {
 }
 
 void service_state::expire(time_point now) {
-  if (now < queue_.next_expiry() || now - expired_ < expiry_interval) return;
+  if (now < std::min(queue_.next_expiry(), aside_.next_expiry()) ||
+      now - expired_ < expiry_interval)
+    return;
   expired_ = now;
-  for (const auto& late : queue_.expire(now)) answer_expired(late);
+  for (call_queue* queue : {&queue_, &aside_})
+    for (const auto& late : queue->expire(now)) answer_expired(late);
 }
 
 void service_state::answer_expired(const call_queue::taken& late) {
@@ -259,8 +281,9 @@ void service_state::on_cancel(session_id from, const cancel_calls& which, servic
 void service_state::stop(session_id from, const cancel_calls& which,
                          const std::vector<call_key>& stops, service_outbox& out) {
   if (stops.empty()) return;
+  call_queue& queue = callers_.at(from).stalled ? aside_ : queue_;
   for (const auto& range : which.calls)
-    for (const auto& q : queue_.remove(from, range)) {
+    for (const auto& q : queue.remove(from, range)) {
       const std::uint64_t n = q.calls.size();
       methods_[q.method].stats.errors += n;
       counts_.failed += n;
@@ -394,8 +417,9 @@ void service_state::tell_direct_calls(time_point now, service_outbox& out) {
 time_point service_state::next_deadline() const {
   time_point links = links_.next_deadline();
   if (untold_direct_) links = std::min(links, tell_direct_);
-  if (queue_.empty()) return links;
-  return std::min(links, std::max(queue_.next_expiry(), expired_ + expiry_interval));
+  if (queue_.empty() && aside_.empty()) return links;
+  const time_point expiry = std::min(queue_.next_expiry(), aside_.next_expiry());
+  return std::min(links, std::max(expiry, expired_ + expiry_interval));
 }
 
 void service_state::drain(time_point now, service_outbox& out) {
@@ -404,7 +428,7 @@ void service_state::drain(time_point now, service_outbox& out) {
 }
 
 bool service_state::done() const {
-  return draining() && running_ == 0 && queue_.empty() && !callee_.busy();
+  return draining() && running_ == 0 && queue_.empty() && aside_.empty() && !callee_.busy();
 }
 
 void service_state::say_bye(time_point now, service_outbox& out) {
@@ -413,7 +437,7 @@ void service_state::say_bye(time_point now, service_outbox& out) {
 
 service_state::counts service_state::stats() const {
   counts c = counts_;
-  c.queued = queue_.size();
+  c.queued = queue_.size() + aside_.size();
   c.running = running_;
   for (const auto& [id, caller] : callers_) {
     c.window += draining() ? 0 : caller.window;

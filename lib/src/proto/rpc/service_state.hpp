@@ -43,6 +43,9 @@ struct service_outbox : outbox {
 /// measured: at least one call per slot, at most `max_window`. They are shared equally by those
 /// who have sent calls lately; the others may begin with one per slot.
 ///
+/// Of a caller that does not read as fast as it is sent, no more calls are begun until it has
+/// read.
+///
 /// The built-in methods `weir.ping`, `weir.services`, `weir.stats` and `weir.drain` are
 /// answered in here.
 ///
@@ -68,6 +71,8 @@ class service_state {
   }
   void link_up(peer_id peer, time_point now, service_outbox& out) { links_.up(peer, now, out); }
   void link_down(peer_id peer, time_point now) { links_.down(peer, now); }
+  /// More waits to be sent to this peer than it takes; or not any more.
+  void link_stalled(peer_id peer, bool is);
   void on_message(peer_id from, message m, time_point now, service_outbox& out);
 
   /// From the slots: consecutive calls of one caller, started in here, are answered. Their
@@ -128,6 +133,7 @@ class service_state {
     time_point last_calls;      // when it sent some
     std::uint64_t window = 0;   // as last decided
     std::uint64_t streams = 0;  // that run; beside the window, as they may wait for its reader
+    bool stalled = false;       // its calls wait in aside_
   };
   struct method_state {
     method_info info;
@@ -138,6 +144,7 @@ class service_state {
   void on_events(std::vector<links::event>& events, time_point now, service_outbox& out);
   void on_joined(const links::event& e, time_point now, service_outbox& out);
   void on_left(const links::event& e, service_outbox& out);
+  void stalled(session_id who, bool is);
   void abandon(session_id who, service_outbox& out);
   void on_calls(session_id from, call_batch&& batch, time_point now, service_outbox& out);
   void on_cancel(session_id from, const cancel_calls& which, service_outbox& out);
@@ -165,6 +172,7 @@ class service_state {
   links links_;
   callee callee_;
   call_queue queue_;
+  call_queue aside_;  // calls of those who are stalled
   std::vector<method_state> methods_;
   std::unordered_map<std::string, std::uint32_t> by_name_;
   offer offer_;
