@@ -12,6 +12,8 @@
 #include <optional>
 #include <vector>
 
+namespace rpc_client_async_test {
+
 using namespace net_test;
 using weir::client;
 using weir::outcome;
@@ -304,3 +306,5 @@ TEST_SUITE("client, not waiting") {
     CHECK(call->get_outcome().code() == status::cancelled);
   }
 }
+
+}  // namespace rpc_client_async_test

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+namespace rpc_client_attempts_test {
+
 using namespace net_test;
 using weir::call_context;
 using weir::client;
@@ -213,3 +215,5 @@ TEST_SUITE("attempts") {
     }
   }
 }
+
+}  // namespace rpc_client_attempts_test

@@ -11,6 +11,8 @@
 #include <mutex>
 #include <vector>
 
+namespace rpc_client_calls_test {
+
 using namespace net_test;
 using weir::call_context;
 using weir::client;
@@ -450,3 +452,5 @@ TEST_SUITE("client") {
     CHECK(result == "\x03");
   }
 }
+
+}  // namespace rpc_client_calls_test

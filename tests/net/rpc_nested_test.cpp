@@ -14,6 +14,8 @@
 #include <tuple>
 #include <vector>
 
+namespace rpc_nested_test {
+
 using namespace net_test;
 using weir::call_context;
 using weir::client;
@@ -231,3 +233,5 @@ TEST_SUITE("calls within calls") {
     CHECK(s.leaf_cancelled.try_acquire_for(patience));
   }
 }
+
+}  // namespace rpc_nested_test

@@ -1,6 +1,8 @@
 // A client's calls: who gets them, what becomes of them when something dies, and introduction.
 #include "rpc_client_fixture.hpp"
 
+namespace rpc_client_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -817,3 +819,5 @@ TEST_CASE("a million calls that are over leave nothing behind") {
   c.passes(seconds(10), {1});
   CHECK(c.ended().empty());
 }
+
+}  // namespace rpc_client_test

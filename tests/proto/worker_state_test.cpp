@@ -2,6 +2,8 @@
 
 #include "dialogue.hpp"
 
+namespace worker_state_test {
+
 using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
@@ -598,3 +600,5 @@ TEST_SUITE("worker: the end") {
       if (const auto* r = std::get_if<release>(&sent.what)) CHECK(r->ranges.size() <= 16'384);
   }
 }
+
+}  // namespace worker_state_test
