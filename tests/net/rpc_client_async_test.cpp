@@ -39,17 +39,13 @@ struct scene {
       w.expose("throw", []() -> int { throw std::out_of_range("not in there"); });
       w.expose("wait", [this](weir::call_context& call) {
         ++waiting;
-        const auto end = std::chrono::steady_clock::now() + patience;
-        while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-          std::this_thread::sleep_for(1ms);
+        wait_for_cancel(call);
         ++cancelled;
         throw rpc_error(status::cancelled, "nobody waits");
       });
       w.expose("half", [](weir::call_context& call) {
         call.progress(1, 2, "half of it");
-        const auto end = std::chrono::steady_clock::now() + patience;
-        while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-          std::this_thread::sleep_for(1ms);
+        wait_for_cancel(call);
         throw rpc_error(status::cancelled, "nobody waits");
       });
     });

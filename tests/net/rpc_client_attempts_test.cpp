@@ -69,12 +69,6 @@ struct scene {
 };
 constexpr auto ways = {scene::way::direct, scene::way::gateway};
 
-void wait_for_cancel(call_context& call) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(1ms);
-}
-
 status code_of(const std::function<void()>& call) {
   try {
     call();

@@ -69,12 +69,6 @@ rpc_error failure(F&& call) {
   return {status::ok, ""};
 }
 
-void sleep_until_cancelled(call_context& c) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (!c.cancelled() && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(1ms);
-}
-
 void arithmetic(weir::worker& w) {
   w.expose("add", [](int a, int b) { return a + b; })
       .expose("text", [](std::string t) { return t; })
@@ -150,7 +144,7 @@ TEST_SUITE("client") {
     weir::testing::semaphore over(0);
     scene s([&](weir::worker& w) {
       w.expose("wait", [&](call_context& c) {
-        sleep_until_cancelled(c);
+        wait_for_cancel(c);
         heard.release();
         (void)over.try_acquire_for(patience);
       });

@@ -62,9 +62,7 @@ struct scene {
   }
   void wait(call_context& call) {
     waiting.release();
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-      std::this_thread::sleep_for(1ms);
+    wait_for_cancel(call);
     leaf_cancelled.release();
     throw rpc_error(status::cancelled, "nobody waits");
   }
