@@ -25,9 +25,9 @@ case $way in
     build_consumer -DCMAKE_PREFIX_PATH="$work/usr"
     ;;
   add_subdirectory)
-    # Quick to build, and without the build type that weir would choose for itself. Each source
-    # by itself (no WEIR_UNITY): that each includes what it uses is proved here.
-    build_consumer -DWEIR_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0
+    # Quick to build, and without the build type that weir would choose for itself.
+    build_consumer -DWEIR_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 \
+      -DWEIR_UNITY=ON
     # weir is a part of the program here: installing the program installs nothing of weir's.
     cmake --install "$work/build" --prefix "$work/usr" >/dev/null
     [[ $(cd "$work/usr" && find . -type f) == ./bin/consumer ]] || {
