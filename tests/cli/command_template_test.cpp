@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+namespace command_template_test {
+
 using namespace weir;
 using namespace weir::cli::run;
 using texts = std::vector<std::string>;
@@ -241,3 +243,5 @@ TEST_SUITE("text template") {
     CHECK_THROWS_AS(text_template("{= x =}", {}), error);
   }
 }
+
+}  // namespace command_template_test

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+namespace gather_test {
+
 using namespace weir;
 using namespace weir::cli::run;
 using texts = std::vector<std::string>;
@@ -161,3 +163,5 @@ TEST_SUITE("gathered records") {
     CHECK(gather(std::move(records), {}, command_template({"echo"}, {})).get() == before);
   }
 }
+
+}  // namespace gather_test

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+namespace pattern_test {
+
 using namespace weir;
 using namespace weir::cli::run;
 
@@ -102,3 +104,5 @@ TEST_SUITE("pattern") {
     CHECK(found(".*x", large).end == large.size());
   }
 }
+
+}  // namespace pattern_test

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+namespace run_input_test {
+
 using namespace weir;
 using namespace weir::cli::run;
 using io_test::pipe_ends;
@@ -476,3 +478,5 @@ TEST_SUITE("what cannot be read") {
     CHECK(what.find(file + ": record 3 has 16777217 bytes") == 0);
   }
 }
+
+}  // namespace run_input_test

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+namespace shell_script_test {
+
 using namespace weir;
 using namespace weir::cli::run;
 using io_test::temp_dir;
@@ -256,3 +258,5 @@ TEST_SUITE("scripts for sh") {
     CHECK(filled("{} x", {"x"}) == "x x");
   }
 }
+
+}  // namespace shell_script_test

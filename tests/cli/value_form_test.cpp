@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+namespace value_form_test {
+
 using namespace weir;
 using namespace weir::cli::run;
 
@@ -119,3 +121,5 @@ TEST_SUITE("value forms") {
     CHECK_THROWS_WITH_AS(parse_form("%(", true), doctest::Contains("{%(}"), error);
   }
 }
+
+}  // namespace value_form_test

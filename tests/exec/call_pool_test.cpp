@@ -13,6 +13,8 @@
 #include <mutex>
 #include <set>
 
+namespace call_pool_test {
+
 using namespace std::chrono_literals;
 using weir::call_context;
 using weir::raw_stream;
@@ -519,3 +521,5 @@ TEST_SUITE("generator") {
     CHECK(bad.next() == nullptr);
   }
 }
+
+}  // namespace call_pool_test

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+namespace claim_test {
+
 using weir::status;
 using weir::exec::claim;
 using weir::exec::stop_reason;
@@ -223,3 +225,5 @@ TEST_SUITE("claim") {
     CHECK_FALSE(c.take_report());
   }
 }
+
+}  // namespace claim_test

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+namespace coproc_runner_test {
+
 using namespace exec_test;
 using weir::command_mode;
 using weir::command_options;
@@ -199,3 +201,5 @@ TEST_SUITE("coprocess") {
     CHECK(number_in(dir / "goodbye") == 7);
   }
 }
+
+}  // namespace coproc_runner_test

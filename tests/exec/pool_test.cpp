@@ -7,6 +7,8 @@
 #include <set>
 #include <stdexcept>
 
+namespace pool_test {
+
 using namespace exec_test;
 using weir::exec::claim;
 using weir::exec::runner;
@@ -285,3 +287,5 @@ TEST_SUITE("pool") {
     CHECK(eventually([&] { return l.pool().stats().idle == 2; }));
   }
 }
+
+}  // namespace pool_test

@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <fstream>
 
+namespace process_runner_test {
+
 using namespace exec_test;
 using weir::command_mode;
 using weir::command_options;
@@ -412,3 +414,5 @@ TEST_SUITE("mistakes in a command") {
     CHECK_NOTHROW(weir::check(script("{ echo {}; }")));
   }
 }
+
+}  // namespace process_runner_test

@@ -5,9 +5,11 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-using namespace exec_test;
-
 extern char** environ;
+
+namespace reaper_test {
+
+using namespace exec_test;
 
 namespace {
 
@@ -134,3 +136,5 @@ TEST_SUITE("reaper") {
     CHECK(::read(worker.output(), &byte, 1) == 0);
   }
 }
+
+}  // namespace reaper_test

@@ -26,7 +26,8 @@ case $way in
     ;;
   add_subdirectory)
     # Quick to build, and without the build type that weir would choose for itself.
-    build_consumer -DWEIR_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug
+    build_consumer -DWEIR_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 \
+      -DWEIR_UNITY=ON
     # weir is a part of the program here: installing the program installs nothing of weir's.
     cmake --install "$work/build" --prefix "$work/usr" >/dev/null
     [[ $(cd "$work/usr" && find . -type f) == ./bin/consumer ]] || {

@@ -4,6 +4,8 @@
 
 #include <string>
 
+namespace json_test {
+
 using namespace weir::io;
 using namespace std::string_literals;
 
@@ -81,3 +83,5 @@ TEST_CASE("a map is taken apart, and its numbers are read") {
   CHECK(msgpack_number(entries.at("c")) == 1);
   CHECK_THROWS_AS((void)msgpack_entries(msgpack_from_json("[]")), json_error);
 }
+
+}  // namespace json_test

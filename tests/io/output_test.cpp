@@ -7,6 +7,8 @@
 #include <csignal>
 #include <thread>
 
+namespace output_test {
+
 using namespace weir;
 using namespace weir::io;
 using namespace weir::io_test;
@@ -138,3 +140,5 @@ TEST_SUITE("output") {
     CHECK(out.can_write_now(1));
   }
 }
+
+}  // namespace output_test

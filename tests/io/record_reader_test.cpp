@@ -10,6 +10,8 @@
 #include <numeric>
 #include <thread>
 
+namespace record_reader_test {
+
 using namespace weir;
 using namespace weir::io;
 using namespace weir::io_test;
@@ -319,3 +321,5 @@ TEST_SUITE("record reader") {
     }
   }
 }
+
+}  // namespace record_reader_test

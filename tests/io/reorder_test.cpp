@@ -9,6 +9,8 @@
 #include <map>
 #include <random>
 
+namespace reorder_test {
+
 using namespace weir;
 using namespace weir::io;
 using namespace weir::io_test;
@@ -205,3 +207,5 @@ TEST_SUITE("reorder") {
     CHECK(file.append("again") == 0);
   }
 }
+
+}  // namespace reorder_test

@@ -6,6 +6,8 @@
 
 #include <msgpack.hpp>
 
+namespace result_writer_test {
+
 using namespace weir;
 using namespace weir::io;
 using namespace weir::io_test;
@@ -225,3 +227,5 @@ TEST_SUITE("joblog") {
     CHECK(lines_after(dir.path("log")) == 2);
   }
 }
+
+}  // namespace result_writer_test

@@ -6,6 +6,8 @@
 
 #include <string>
 
+namespace value_type_test {
+
 using namespace weir::io;
 
 namespace {
@@ -60,3 +62,5 @@ TEST_CASE("a word is read as its type wants it") {
                        json_error);
   CHECK_THROWS_WITH_AS((void)read("[int]", "[1.5]"), "'[1.5]' is not [int]", json_error);
 }
+
+}  // namespace value_type_test

@@ -12,6 +12,10 @@
 #include <string>
 #include <thread>
 
+namespace local_slots_test {
+
+namespace local_slots_test {
+
 namespace {
 
 using namespace weir;
@@ -105,3 +109,7 @@ TEST_CASE("stop ends what runs in the ventilator's own slots") {
   CHECK(!v.wait_for_end());
   CHECK(seen.empty());
 }
+
+}  // namespace local_slots_test
+
+}  // namespace local_slots_test

@@ -12,6 +12,8 @@
 #include <optional>
 #include <vector>
 
+namespace rpc_client_async_test {
+
 using namespace net_test;
 using weir::client;
 using weir::outcome;
@@ -37,17 +39,13 @@ struct scene {
       w.expose("throw", []() -> int { throw std::out_of_range("not in there"); });
       w.expose("wait", [this](weir::call_context& call) {
         ++waiting;
-        const auto end = std::chrono::steady_clock::now() + patience;
-        while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-          std::this_thread::sleep_for(1ms);
+        wait_for_cancel(call);
         ++cancelled;
         throw rpc_error(status::cancelled, "nobody waits");
       });
       w.expose("half", [](weir::call_context& call) {
         call.progress(1, 2, "half of it");
-        const auto end = std::chrono::steady_clock::now() + patience;
-        while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-          std::this_thread::sleep_for(1ms);
+        wait_for_cancel(call);
         throw rpc_error(status::cancelled, "nobody waits");
       });
     });
@@ -304,3 +302,5 @@ TEST_SUITE("client, not waiting") {
     CHECK(call->get_outcome().code() == status::cancelled);
   }
 }
+
+}  // namespace rpc_client_async_test

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+namespace rpc_client_attempts_test {
+
 using namespace net_test;
 using weir::call_context;
 using weir::client;
@@ -66,12 +68,6 @@ struct scene {
   std::set<int> seen;
 };
 constexpr auto ways = {scene::way::direct, scene::way::gateway};
-
-void wait_for_cancel(call_context& call) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(1ms);
-}
 
 status code_of(const std::function<void()>& call) {
   try {
@@ -213,3 +209,5 @@ TEST_SUITE("attempts") {
     }
   }
 }
+
+}  // namespace rpc_client_attempts_test

@@ -11,6 +11,8 @@
 #include <mutex>
 #include <vector>
 
+namespace rpc_client_calls_test {
+
 using namespace net_test;
 using weir::call_context;
 using weir::client;
@@ -65,12 +67,6 @@ rpc_error failure(F&& call) {
   }
   FAIL("the call succeeded");
   return {status::ok, ""};
-}
-
-void sleep_until_cancelled(call_context& c) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (!c.cancelled() && std::chrono::steady_clock::now() < end)
-    std::this_thread::sleep_for(1ms);
 }
 
 void arithmetic(weir::worker& w) {
@@ -148,7 +144,7 @@ TEST_SUITE("client") {
     weir::testing::semaphore over(0);
     scene s([&](weir::worker& w) {
       w.expose("wait", [&](call_context& c) {
-        sleep_until_cancelled(c);
+        wait_for_cancel(c);
         heard.release();
         (void)over.try_acquire_for(patience);
       });
@@ -450,3 +446,5 @@ TEST_SUITE("client") {
     CHECK(result == "\x03");
   }
 }
+
+}  // namespace rpc_client_calls_test

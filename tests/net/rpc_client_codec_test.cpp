@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+namespace rpc_client_codec_test {
+
 using weir::decode_error;
 using weir::type_name;
 using weir::codec::decode;
@@ -192,3 +194,5 @@ TEST_SUITE("codec") {
     CHECK(type_name<weir::packed>() == "any");
   }
 }
+
+}  // namespace rpc_client_codec_test

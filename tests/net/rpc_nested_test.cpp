@@ -14,6 +14,8 @@
 #include <tuple>
 #include <vector>
 
+namespace rpc_nested_test {
+
 using namespace net_test;
 using weir::call_context;
 using weir::client;
@@ -60,9 +62,7 @@ struct scene {
   }
   void wait(call_context& call) {
     waiting.release();
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!call.cancelled() && std::chrono::steady_clock::now() < end)
-      std::this_thread::sleep_for(1ms);
+    wait_for_cancel(call);
     leaf_cancelled.release();
     throw rpc_error(status::cancelled, "nobody waits");
   }
@@ -231,3 +231,5 @@ TEST_SUITE("calls within calls") {
     CHECK(s.leaf_cancelled.try_acquire_for(patience));
   }
 }
+
+}  // namespace rpc_nested_test

@@ -11,6 +11,8 @@
 #include <optional>
 #include <stdexcept>
 
+namespace submit_test {
+
 using namespace net_test;
 
 namespace {
@@ -153,3 +155,5 @@ TEST_CASE("a gateway without a spool refuses submissions") {
   CHECK_THROWS_WITH_AS(client.submit("add", 1, 2), doctest::Contains("--spool"),
                        weir::rpc_error);
 }
+
+}  // namespace submit_test

@@ -11,6 +11,8 @@
 #include <numeric>
 #include <set>
 
+namespace golden_test {
+
 using namespace weir;
 using namespace weir::proto;
 using weir::test::golden_frame;
@@ -317,3 +319,5 @@ TEST_SUITE("docs/protocol.md") {
     CHECK(reasons.size() == static_cast<std::size_t>(reject::body_mismatch));
   }
 }
+
+}  // namespace golden_test

@@ -3,6 +3,8 @@
 #include "dialogue.hpp"
 #include "proto/limits.hpp"
 
+namespace links_test {
+
 using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
@@ -399,3 +401,5 @@ TEST_SUITE("links") {
     CHECK(n.event().what == change::joined);  // and nobody is reported dead
   }
 }
+
+}  // namespace links_test

@@ -4,6 +4,8 @@
 
 #include <string>
 
+namespace pack_test {
+
 using weir::proto::pack;
 using weir::proto::pack_builder;
 
@@ -70,3 +72,5 @@ TEST_SUITE("pack") {
     CHECK(p[0] == "four");
   }
 }
+
+}  // namespace pack_test

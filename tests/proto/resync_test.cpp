@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+namespace resync_test {
+
 using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
@@ -151,3 +153,5 @@ TEST_SUITE("resync") {
     CHECK(again[0].runs[0].attempt == 3);
   }
 }
+
+}  // namespace resync_test

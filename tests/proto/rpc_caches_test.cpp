@@ -6,6 +6,8 @@
 
 #include <string>
 
+namespace rpc_caches_test {
+
 using namespace weir::proto;
 using std::chrono::minutes;
 using std::chrono::seconds;
@@ -120,3 +122,5 @@ TEST_CASE("one huge result does not empty the cache") {
   CHECK(cache.find("f", "huge", t0) == nullptr);
   CHECK(cache.find("f", "small", t0) != nullptr);
 }
+
+}  // namespace rpc_caches_test

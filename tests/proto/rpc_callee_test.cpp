@@ -7,6 +7,8 @@
 #include "proto/seq_set.hpp"
 #include "proto/wire.hpp"
 
+namespace rpc_callee_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -857,3 +859,5 @@ TEST_SUITE("callee: hostile callers") {
     }
   }
 }
+
+}  // namespace rpc_callee_test

@@ -5,6 +5,8 @@
 #include "proto/seq_set.hpp"
 #include "proto/wire.hpp"
 
+namespace rpc_caller_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -487,3 +489,5 @@ TEST_CASE("a callee that is sent no more calls learns that its answers have arri
   CHECK(told.runs.empty());
   CHECK(silent(n.out));
 }
+
+}  // namespace rpc_caller_test

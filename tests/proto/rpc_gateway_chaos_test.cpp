@@ -5,6 +5,8 @@
 
 #include <set>
 
+namespace rpc_gateway_chaos_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -277,3 +279,5 @@ TEST_CASE("whatever clients and workers do, each call gets exactly one reply") {
     chaos(seed).run(400);
   }
 }
+
+}  // namespace rpc_gateway_chaos_test

@@ -2,6 +2,8 @@
 #include "proto/msgpack_reader.hpp"
 #include "rpc_gateway_fixture.hpp"
 
+namespace rpc_gateway_keys_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -371,3 +373,5 @@ TEST_CASE("a call of the gateway's own can be taken back") {
   CHECK(g.out.placed[0].reply.code == status::cancelled);
   CHECK_FALSE(g.given_any(worker));
 }
+
+}  // namespace rpc_gateway_keys_test

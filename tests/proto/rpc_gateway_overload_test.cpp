@@ -4,6 +4,8 @@
 #include <deque>
 #include <vector>
 
+namespace rpc_gateway_overload_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -117,3 +119,5 @@ TEST_CASE(
   CHECK(f.refused == 0);
   CHECK(f.in_time >= 400);
 }
+
+}  // namespace rpc_gateway_overload_test

@@ -1,6 +1,8 @@
 // Clients that do not read what the gateway sends them, or not as fast as it comes.
 #include "rpc_gateway_fixture.hpp"
 
+namespace rpc_gateway_stall_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -287,3 +289,5 @@ TEST_CASE("a stream without a bound in bytes ends when too much of it waits") {
   CHECK(end.code == status::unavailable);
   CHECK(find<cancel_calls>(g.out, worker).calls == seq_ranges{{1, 1}});
 }
+
+}  // namespace rpc_gateway_stall_test

@@ -1,6 +1,8 @@
 // The gateway: routing, queueing, overload, what becomes of calls when somebody goes.
 #include "rpc_gateway_fixture.hpp"
 
+namespace rpc_gateway_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -553,3 +555,5 @@ TEST_CASE("made-up method names do not fill the gateway's memory") {
   g.calls(client, "add");
   CHECK(g.given_count(worker) == 1);
 }
+
+}  // namespace rpc_gateway_test

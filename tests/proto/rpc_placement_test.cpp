@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+namespace rpc_placement_test {
+
 using namespace weir::proto;
 
 namespace {
@@ -139,3 +141,5 @@ TEST_CASE(
   workers[1] = worker(2, 10, 10);
   CHECK(share_by_key(workers, 1, "k").empty());
 }
+
+}  // namespace rpc_placement_test

@@ -7,6 +7,8 @@
 #include <set>
 #include <string>
 
+namespace rpc_queue_test {
+
 using namespace weir::proto;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -276,3 +278,5 @@ TEST_CASE("a place is given to another client only when all calls of the first h
   slots.close(*old + 1, 1);
   CHECK(slots.open(session_id{10}, 1, 1) == old);
 }
+
+}  // namespace rpc_queue_test

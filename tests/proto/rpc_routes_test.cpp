@@ -7,6 +7,8 @@
 
 #include <string>
 
+namespace rpc_routes_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -131,3 +133,5 @@ TEST_CASE("what is settled is forgotten from the front, up to the first that is 
   table.trim([](seq_range) { return true; });
   CHECK(table.entries() == 0);
 }
+
+}  // namespace rpc_routes_test

@@ -4,6 +4,8 @@
 #include "proto/rpc/service_state.hpp"
 #include "proto/seq_set.hpp"
 
+namespace rpc_service_test {
+
 using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
@@ -532,3 +534,5 @@ TEST_SUITE("service: its own methods") {
     CHECK(w.machine.draining());
   }
 }
+
+}  // namespace rpc_service_test

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace rpc_stats_test {
+
 using namespace weir::proto;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
@@ -98,3 +100,5 @@ TEST_CASE("a clock that drifts is followed") {
   // A millisecond a second: the estimate is never older than twenty seconds.
   CHECK(last.request < milliseconds(21));
 }
+
+}  // namespace rpc_stats_test

@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+namespace seq_set_test {
+
 using namespace std::chrono_literals;
 using namespace weir::proto;
 
@@ -150,3 +152,5 @@ TEST_SUITE("backoff") {
     CHECK(a.next() != c.next());
   }
 }
+
+}  // namespace seq_set_test

@@ -3,6 +3,8 @@
 #include "dialogue.hpp"
 #include "proto/limits.hpp"
 
+namespace sink_core_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
@@ -226,3 +228,5 @@ TEST_SUITE("sink_core") {
         CHECK(std::get<committed>(reply.what).ranges.size() <= limits::ranges);
   }
 }
+
+}  // namespace sink_core_test

@@ -2,6 +2,8 @@
 
 #include "dialogue.hpp"
 
+namespace sink_state_test {
+
 using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
@@ -212,3 +214,5 @@ TEST_SUITE("sink_state") {
     CHECK(s.machine.lost().empty());
   }
 }
+
+}  // namespace sink_state_test

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace utf8_test {
+
 using weir::proto::to_utf8;
 using weir::proto::valid_utf8_prefix;
 
@@ -45,3 +47,5 @@ TEST_SUITE("utf8") {
     CHECK(to_utf8("\x80\x80\x80\x80\x80\x80", 5).size() <= 5);
   }
 }
+
+}  // namespace utf8_test

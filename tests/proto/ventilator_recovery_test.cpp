@@ -1,5 +1,7 @@
 #include "ventilator_fixture.hpp"
 
+namespace ventilator_recovery_test {
+
 using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
@@ -285,3 +287,5 @@ TEST_SUITE("ventilator: workers that come back") {
     CHECK(v.machine.outstanding() == 0);
   }
 }
+
+}  // namespace ventilator_recovery_test

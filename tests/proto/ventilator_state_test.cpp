@@ -2,6 +2,8 @@
 
 #include <map>
 
+namespace ventilator_state_test {
+
 using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
@@ -337,3 +339,5 @@ TEST_SUITE("ventilator: its sink") {
     CHECK(v.machine.fatal().empty());
   }
 }
+
+}  // namespace ventilator_state_test

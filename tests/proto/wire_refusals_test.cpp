@@ -9,6 +9,8 @@
 #include <cmath>
 #include <limits>
 
+namespace wire_refusals_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::test;
@@ -290,3 +292,5 @@ TEST_SUITE("wire: what a hostile peer may try") {
       CHECK(to_string(static_cast<reject>(why)).size() > 5);
   }
 }
+
+}  // namespace wire_refusals_test

@@ -6,6 +6,8 @@
 
 #include <functional>
 
+namespace wire_rpc_refusals_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::test;
@@ -212,3 +214,5 @@ TEST_SUITE("wire: calls at each limit, and one past it") {
     CHECK(refusal(encode(cancel_calls{{{1, 1}}, ""}).header, "x") == reject::body_mismatch);
   }
 }
+
+}  // namespace wire_rpc_refusals_test

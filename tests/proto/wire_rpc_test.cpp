@@ -7,6 +7,8 @@
 
 #include <limits>
 
+namespace wire_rpc_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::test;
@@ -252,3 +254,5 @@ TEST_SUITE("wire: a sender of calls keeps to the limits") {
     CHECK((n + 1) * encoded_size(full_details()) > limits::details_bytes);
   }
 }
+
+}  // namespace wire_rpc_test

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <limits>
 
+namespace wire_test {
+
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::test;
@@ -231,3 +233,5 @@ TEST_SUITE("wire: a sender keeps to the limits") {
     CHECK_FALSE(got.runs.back().details[0].retryable);
   }
 }
+
+}  // namespace wire_test

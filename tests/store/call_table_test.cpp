@@ -8,6 +8,8 @@
 
 #include <chrono>
 
+namespace call_table_test {
+
 using namespace weir;
 using namespace weir::store;
 using submitted = call_table::submitted;
@@ -380,3 +382,5 @@ TEST_CASE("ids sort by time, and are recognised") {
   CHECK_FALSE(proto::is_call_id(std::string(26, 'u')));
   CHECK_FALSE(proto::is_call_id(std::string(27, '0')));
 }
+
+}  // namespace call_table_test

@@ -13,6 +13,8 @@
 #include <csignal>
 #include <map>
 
+namespace crash_test {
+
 using namespace weir;
 using namespace weir::store;
 
@@ -151,3 +153,5 @@ TEST_CASE("kill -9 at any moment: what was acknowledged stays as it was") {
   }
   for (const auto& [n, known] : outcomes) CHECK(has_ended(table.find(id(n))->state));
 }
+
+}  // namespace crash_test

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+namespace database_test {
+
 using namespace weir;
 using namespace weir::store;
 
@@ -111,3 +113,5 @@ TEST_CASE("a place where no file can be made is named, with the reason") {
   CHECK(refusal(dir.file(""), text) == exit_code::cannot_create);
   CHECK(text == dir.file("") + " is not a regular file");
 }
+
+}  // namespace database_test

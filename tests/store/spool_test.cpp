@@ -9,6 +9,8 @@
 #include <condition_variable>
 #include <mutex>
 
+namespace spool_test {
+
 using namespace weir;
 using namespace weir::store;
 
@@ -143,3 +145,5 @@ TEST_CASE("a file that cannot be used any more ends whoever uses it, with the re
       error);
   CHECK_FALSE(completed);
 }
+
+}  // namespace spool_test

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace spool_wire_test {
+
 using namespace weir;
 using namespace weir::store;
 using namespace std::string_literals;
@@ -137,3 +139,5 @@ TEST_CASE("a report is a map") {
   CHECK((field("finished") && in.number() == 2.0));
   CHECK(in.at_end());
 }
+
+}  // namespace spool_wire_test

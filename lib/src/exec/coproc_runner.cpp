@@ -27,11 +27,6 @@ constexpr std::size_t kept_buffer = 1024 * 1024;
 constexpr duration first_pause = 50ms;
 constexpr duration longest_pause = 1s;
 
-void read_empty(int eventfd) {
-  std::uint64_t count = 0;
-  [[maybe_unused]] const auto n = ::read(eventfd, &count, sizeof count);
-}
-
 /// Forgets the bytes before `from`, but not at every call: moving the rest costs something.
 void forget(std::string& bytes, std::size_t& from) {
   if (from < bytes.size() && from < bytes.size() / 2) return;

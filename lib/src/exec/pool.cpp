@@ -1,5 +1,7 @@
 #include "exec/pool.hpp"
 
+#include "exec/unique_fd.hpp"
+
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -39,11 +41,6 @@ void block_signals() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, nullptr);
-}
-
-void read_empty(int eventfd) {
-  std::uint64_t count = 0;
-  [[maybe_unused]] const auto bytes = ::read(eventfd, &count, sizeof count);
 }
 
 std::string what_of(const std::exception_ptr& thrown) {

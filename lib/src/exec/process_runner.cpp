@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 constexpr duration quiet = 10ms;
 constexpr std::size_t much = 32 * 1024;
 /// A buffer that has grown beyond this is not kept for the next task.
-constexpr std::size_t kept_buffer = 256 * 1024;
+constexpr std::size_t kept_output = 256 * 1024;
 /// Reads that empty a pipe of the largest size (1 MiB) whose writers have gone. A bound, as a
 /// process that escaped its group may go on writing.
 constexpr int most_left_reads = 16;
@@ -94,7 +94,7 @@ void process_runner::run_one(claim& tasks, std::uint32_t i) {
   else
     tasks.fail(i, end.code, std::move(end.details), result);
   wrote_much_ = output_.size() > much;
-  if (output_.capacity() > kept_buffer) std::string().swap(output_);
+  if (output_.capacity() > kept_output) std::string().swap(output_);
 }
 
 /// Says why this task cannot be run; empty: it can. `input`: what its process shall read.

@@ -1,6 +1,9 @@
 #include "exec/unique_fd.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdint>
 
 namespace weir::exec {
 
@@ -18,5 +21,10 @@ pipe_ends open_pipe() {
 }
 
 void set_nonblocking(const unique_fd& fd) { ::fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
+
+void read_empty(int eventfd) {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto bytes = ::read(eventfd, &count, sizeof count);
+}
 
 }  // namespace weir::exec

@@ -36,6 +36,8 @@ struct pipe_ends {
 };
 [[nodiscard]] pipe_ends open_pipe();
 void set_nonblocking(const unique_fd& fd);
+/// Takes what an eventfd has counted, so that it is not readable until it is told again.
+void read_empty(int eventfd);
 /// Moves a descriptor above 2 if it is not there already.
 [[nodiscard]] unique_fd above_stdio(unique_fd fd);
 

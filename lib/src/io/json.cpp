@@ -119,7 +119,7 @@ json tree_of(const msgpack::object& value) {
   return nullptr;
 }
 
-using packer = msgpack::packer<msgpack::sbuffer>;
+using json_packer = msgpack::packer<msgpack::sbuffer>;
 
 std::uint32_t size32(std::size_t size) {
   if (size > std::numeric_limits<std::uint32_t>::max())
@@ -127,17 +127,17 @@ std::uint32_t size32(std::size_t size) {
   return static_cast<std::uint32_t>(size);
 }
 
-void pack_text(packer& out, std::string_view text) {
+void pack_text(json_packer& out, std::string_view text) {
   out.pack_str(size32(text.size()));
   out.pack_str_body(text.data(), size32(text.size()));
 }
 
-void pack_bytes(packer& out, std::string_view bytes) {
+void pack_bytes(json_packer& out, std::string_view bytes) {
   out.pack_bin(size32(bytes.size()));
   out.pack_bin_body(bytes.data(), size32(bytes.size()));
 }
 
-void pack(packer& out, const json& tree, std::size_t depth) {
+void pack(json_packer& out, const json& tree, std::size_t depth) {
   if (depth > most_depth)
     throw json_error("nested deeper than " + std::to_string(most_depth) + " levels");
   switch (tree.type()) {
@@ -195,7 +195,7 @@ std::string text_of(const msgpack::sbuffer& buffer) { return {buffer.data(), buf
 template <class Fill>
 std::string packed(Fill fill) {
   msgpack::sbuffer buffer;
-  packer out(buffer);
+  json_packer out(buffer);
   fill(out);
   return text_of(buffer);
 }
@@ -208,25 +208,25 @@ std::string json_from_msgpack(std::string_view value, json_layout layout) {
 }
 
 std::string msgpack_from_json(std::string_view text) {
-  return packed([tree = parsed(text)](packer& out) { pack(out, tree, 0); });
+  return packed([tree = parsed(text)](json_packer& out) { pack(out, tree, 0); });
 }
 
 std::string msgpack_text(std::string_view text) {
-  return packed([&](packer& out) { pack_text(out, text); });
+  return packed([&](json_packer& out) { pack_text(out, text); });
 }
 
 std::string msgpack_bytes(std::string_view bytes) {
-  return packed([&](packer& out) { pack_bytes(out, bytes); });
+  return packed([&](json_packer& out) { pack_bytes(out, bytes); });
 }
 
 std::string msgpack_array(const std::vector<std::string>& values) {
-  std::string all = packed([&](packer& out) { out.pack_array(size32(values.size())); });
+  std::string all = packed([&](json_packer& out) { out.pack_array(size32(values.size())); });
   for (const auto& value : values) all += value;
   return all;
 }
 
 std::string msgpack_map(const std::vector<std::pair<std::string, std::string>>& entries) {
-  std::string all = packed([&](packer& out) { out.pack_map(size32(entries.size())); });
+  std::string all = packed([&](json_packer& out) { out.pack_map(size32(entries.size())); });
   for (const auto& [key, value] : entries) all += msgpack_text(key) + value;
   return all;
 }
@@ -237,7 +237,7 @@ std::vector<std::string> msgpack_elements(std::string_view value) {
   std::vector<std::string> elements;
   elements.reserve(handle->via.array.size);
   for (std::uint32_t i = 0; i < handle->via.array.size; ++i)
-    elements.push_back(packed([&](packer& out) { out.pack(handle->via.array.ptr[i]); }));
+    elements.push_back(packed([&](json_packer& out) { out.pack(handle->via.array.ptr[i]); }));
   return elements;
 }
 
@@ -247,7 +247,8 @@ std::map<std::string, std::string> msgpack_entries(std::string_view value) {
   const auto& map = handle->via.map;
   std::map<std::string, std::string> entries;
   for (std::uint32_t i = 0; i < map.size; ++i)
-    entries[key_of(map.ptr[i].key)] = packed([&](packer& out) { out.pack(map.ptr[i].val); });
+    entries[key_of(map.ptr[i].key)] =
+        packed([&](json_packer& out) { out.pack(map.ptr[i].val); });
   return entries;
 }
 

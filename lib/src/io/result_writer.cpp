@@ -14,7 +14,7 @@ namespace {
 /// A body shorter than this is copied behind its neighbours: cheaper than a piece of its own.
 constexpr std::size_t copy_below = 4096;
 /// Memory that an unusual batch has taken and that is given back after it.
-constexpr std::size_t keep_bytes = 4 * 1024 * 1024;
+constexpr std::size_t kept_scratch = 4 * 1024 * 1024;
 
 const outcome_details& details_of(const proto::result_run& run, std::uint32_t i) {
   static const outcome_details none;
@@ -247,7 +247,7 @@ void result_writer::flush() {
   pieces_.clear();
   pending_ = 0;
   scratch_used_ = 0;
-  if (scratch_.capacity() > keep_bytes)
+  if (scratch_.capacity() > kept_scratch)
     scratch_ = {};
   else
     scratch_.clear();

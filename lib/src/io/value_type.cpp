@@ -11,7 +11,7 @@
 
 namespace weir::io {
 namespace {
-constexpr std::size_t most_depth = 32;
+constexpr std::size_t deepest = 32;
 }
 
 /// Recursive descent over the text; gives up, as nothing, where it does not understand.
@@ -39,7 +39,7 @@ class type_reader {
   }
 
   std::optional<value_type> one(std::size_t depth) {
-    if (depth > most_depth) return std::nullopt;
+    if (depth > deepest) return std::nullopt;
     auto type = base(depth);
     if (type && take('?')) type->optional_ = true;
     return type;

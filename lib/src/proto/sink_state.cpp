@@ -1,16 +1,11 @@
 #include "proto/sink_state.hpp"
 
+#include "proto/peer_text.hpp"
+
 #include <algorithm>
 #include <utility>
 
 namespace weir::proto {
-namespace {
-std::string name_of(const introduction& who) {
-  std::string name = who.name.empty() ? "?" : who.name;
-  if (!who.host.empty()) name += "@" + who.host;
-  return name;
-}
-}  // namespace
 
 sink_state::sink_state(links::options who, time_point now) : links_(std::move(who), now) {}
 

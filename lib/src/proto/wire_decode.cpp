@@ -29,7 +29,7 @@ session_id read_session(msgpack_reader& in) {
   return session_id{value};
 }
 
-outcome_details read_details(msgpack_reader& in) {
+outcome_details read_outcome_details(msgpack_reader& in) {
   outcome_details d;
   if (in.nil()) return d;
   const auto seconds = [&in] {
@@ -206,7 +206,7 @@ class message_reader {
     if (!in.ok()) return;
     run.details.reserve(count);
     for (std::uint32_t i = 0; i < count && in.ok(); ++i)
-      run.details.push_back(read_details(in));
+      run.details.push_back(read_outcome_details(in));
   }
 
   /// `room`: how many more items this message may hold.

@@ -127,7 +127,7 @@ call_options read_options(msgpack_reader& in) {
   return o;
 }
 
-reply_details read_details(msgpack_reader& in) {
+reply_details read_reply_details(msgpack_reader& in) {
   reply_details d;
   if (in.nil()) return d;
   read_map(in, [&](std::string_view name) {
@@ -241,7 +241,7 @@ class batch_reader {
     if (!in_.ok()) return;
     run.details.reserve(count);
     for (std::uint32_t i = 0; i < count && in_.ok(); ++i)
-      run.details.push_back(read_details(in_));
+      run.details.push_back(read_reply_details(in_));
   }
 
   void read_times(fields& f, reply_run& run) {

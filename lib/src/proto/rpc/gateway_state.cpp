@@ -1,18 +1,12 @@
 #include "proto/rpc/gateway_state.hpp"
 
+#include "proto/peer_text.hpp"
 #include "proto/rpc/builtins.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace weir::proto {
-namespace {
-std::string name_of(const introduction& who) {
-  std::string name = who.name.empty() ? "?" : who.name;
-  if (!who.host.empty()) name += "@" + who.host;
-  return name;
-}
-}  // namespace
 
 gateway_state::gateway_state(links::options l, options o, time_point now)
     : options_(std::move(o)),

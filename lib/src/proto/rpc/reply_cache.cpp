@@ -6,10 +6,10 @@
 namespace weir::proto {
 namespace {
 /// What an entry takes beside the texts in it, about.
-constexpr std::size_t overhead = 256;
+constexpr std::size_t reply_overhead = 256;
 
 std::size_t cost_of(const std::string& name, const reply_run& reply) {
-  std::size_t bytes = overhead + 2 * name.size() + reply.results.bytes();
+  std::size_t bytes = reply_overhead + 2 * name.size() + reply.results.bytes();
   for (const reply_details& d : reply.details)
     bytes += sizeof d + d.message.size() + d.type.size() + d.data.size() + d.trace.size();
   return bytes;

@@ -5,13 +5,13 @@
 
 namespace weir::proto {
 namespace {
-constexpr std::size_t overhead = 256;  // of list and index, about
+constexpr std::size_t result_overhead = 256;  // of list and index, about
 /// No single result may drive out more than this part of the others.
 constexpr std::size_t largest_part = 8;
 }  // namespace
 
 std::size_t result_cache::entry::cost() const {
-  return overhead + name.size() + result.bytes();
+  return result_overhead + name.size() + result.bytes();
 }
 
 void result_cache::name(std::string_view method, std::string_view arguments) {
@@ -42,7 +42,8 @@ const pack* result_cache::find(std::string_view method, std::string_view argumen
 
 void result_cache::keep(std::string_view method, std::string_view arguments,
                         std::string_view result, duration ttl, time_point now) {
-  if (method.size() + arguments.size() + result.size() + overhead > limit_ / largest_part)
+  if (method.size() + arguments.size() + result.size() + result_overhead >
+      limit_ / largest_part)
     return;
   name(method, arguments);
   if (const auto old = index_.find(name_); old != index_.end()) drop(old->second);

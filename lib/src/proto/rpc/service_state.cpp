@@ -1,6 +1,7 @@
 #include "proto/rpc/service_state.hpp"
 
 #include "proto/limits.hpp"
+#include "proto/peer_text.hpp"
 #include "proto/rpc/builtins.hpp"
 #include "proto/rpc/reply_batches.hpp"
 
@@ -39,11 +40,8 @@ bool streams(const call_run& calls) {
   return calls.options && calls.options->stream_window > 0;
 }
 
-std::string name_of(const introduction& who) {
-  std::string name =
-      std::string(to_string(who.role)) + " " + (who.name.empty() ? "?" : who.name);
-  if (!who.host.empty()) name += "@" + who.host;
-  return name;
+std::string role_and_name(const introduction& who) {
+  return std::string(to_string(who.role)) + " " + name_of(who);
 }
 
 /// A failure's way back begins here.
@@ -86,7 +84,7 @@ void service_state::on_message(peer_id from, message m, time_point now, service_
   } else if (const auto* c = std::get_if<credit>(&m)) {
     for (const auto& g : callee_.on_credit(*who, *c)) out.grants.push_back(g);
   } else if (std::holds_alternative<bye>(m)) {
-    if (const introduction* info = links_.info(*who)) out.info(name_of(*info) + " left");
+    if (const introduction* info = links_.info(*who)) out.info(role_and_name(*info) + " left");
     abandon(*who, out);
     links_.drop(*who, now, out);
   }
@@ -110,7 +108,7 @@ void service_state::on_joined(const links::event& e, time_point now, service_out
   const auto [it, fresh] = callers_.try_emplace(e.who);
   it->second.info = e.info;
   if (fresh && e.info.role == role::gateway) {
-    out.info(name_of(e.info) + " joined");
+    out.info(role_and_name(e.info) + " joined");
     for (auto& m : methods_) {
       untold_direct_ = untold_direct_ || m.stats.direct > 0;
       m.told_direct = 0;  // the others may hear it again
@@ -146,7 +144,7 @@ void service_state::on_left(const links::event& e, service_outbox& out) {
   }
   if (!callers_.contains(e.who)) return;
   if (e.info.role == role::gateway)
-    out.warn(name_of(e.info) +
+    out.warn(role_and_name(e.info) +
              (e.what == links::change::expired ? " has been silent for too long: waiting for it"
               : e.what == links::change::broken ? " closed its connection: waiting for it"
                                                 : " has restarted"));

@@ -1,0 +1,277 @@
+// A client that is introduced to workers, and calls them directly.
+#include "rpc_client_fixture.hpp"
+
+namespace rpc_client_introduction_test {
+
+using namespace weir;
+using namespace weir::proto;
+using namespace weir::proto::dialogue;
+using std::chrono::seconds;
+
+TEST_CASE("a client that was introduced calls the worker directly") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1);
+  c.tick();
+  c.replies(1, c.call_to(1));
+  (void)c.ended();
+  c.answers_route(1, {{{"tcp://a:1"}, "worker5", 0, session_id{5}}});
+  CHECK(c.out.opens == std::vector<std::string>{"tcp://a:1"});
+  c.out.opens.clear();
+  c.machine.worker_opened("tcp://a:1", peer_id{5}, c.now, c.out);
+
+  SUBCASE("as soon as it is there") {
+    c.calls(2);
+    c.tick();
+    CHECK(c.calls_sent(1) == 1);
+    c.worker_joins(5, {"work"});
+    c.calls(3);
+    c.tick();
+    const auto direct = c.call_to(5);
+    c.replies(5, direct);
+    const auto o = c.outcome();
+    CHECK(o.direct);
+    CHECK(o.from == session_id{5});
+
+    SUBCASE("until it is lost: then through the gateway again") {
+      c.calls(4, 1, {.idempotent = true});
+      c.tick();
+      (void)c.call_to(5);
+      c.loses(5);
+      const auto again = c.call_to(1);
+      CHECK(again.options->attempt == 2);
+      c.replies(1, again);
+      CHECK(c.ended() == seq_ranges{{4, 4}});
+    }
+    SUBCASE("or it is full") {
+      c.hears(5, window{1, 1 << 20, false, {}});
+      c.calls(4, 2);
+      c.tick();
+      CHECK(c.calls_sent(5) == 1);
+      CHECK(c.calls_sent(1) == 1);
+    }
+    SUBCASE("or it drains") {
+      c.hears(5, window{0, 0, false, {}});
+      c.calls(4);
+      c.tick();
+      CHECK(c.calls_sent(1) == 1);
+    }
+    SUBCASE("or refuses to begin") {
+      c.calls(4);
+      c.tick();
+      c.fails(5, c.call_to(5), status::unavailable, true);
+      c.tick();
+      CHECK(c.calls_sent(1) == 1);
+    }
+  }
+  SUBCASE("but not if somebody else is there") {
+    c.welcomes(5, role::worker, 77);
+    CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+    c.calls(2);
+    c.tick();
+    CHECK(c.calls_sent(1) == 1);
+  }
+  SUBCASE("but not if nobody answers there") {
+    c.passes(seconds(3), {1});
+    CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+  }
+}
+
+TEST_CASE("a gateway tells whether a method may be repeated") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1);
+  c.tick();
+  const auto sent = c.call_to(1);
+  c.answers_route(1, {{{}, "worker5", 0, session_id{5}}}, true);
+  CHECK(c.out.opens.empty());
+  c.gateway_joins(2);
+  c.loses(1);
+  CHECK(c.out.outcomes.empty());
+  CHECK(c.call_to(2).options->attempt == 2);
+  CHECK(sent.options == nullptr);
+}
+
+TEST_CASE(
+    "calls without a deadline of their own wait until it is known what the method declares") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1, 2, {.unstated = true});
+  c.calls(4, 1, {.method = "weir.ping", .unstated = true});  // has none for sure
+  c.tick();
+  CHECK(c.call_to(1).method == "weir.ping");
+  REQUIRE(c.questions(1) == 1);
+  const std::vector<route_entry> one{{{}, "worker5", 0, session_id{5}}};
+  SUBCASE("no worker offers it now") {
+    c.answers_route(1, {});
+    c.tick();
+    CHECK(c.call_to(1).ttl_ms == 5000);
+  }
+  SUBCASE("it has none") {
+    c.answers_route(1, one, false, 0);
+    c.tick(seconds(1));
+    CHECK(c.call_to(1).ttl_ms == 4000);
+  }
+  SUBCASE("it is longer") {
+    c.answers_route(1, one, false, 60'000);
+    c.tick(seconds(1));
+    const auto sent = c.call_to(1);
+    CHECK(sent.arguments.size() == 2);
+    CHECK(sent.ttl_ms == 59'000);
+    c.passes(seconds(9), {1});
+    CHECK(c.ended() == seq_ranges{{4, 4}});
+    // It is known now.
+    c.calls(10, 1, {.unstated = true});
+    c.tick();
+    CHECK(c.call_to(1).ttl_ms == 60'000);
+    c.passes(seconds(50), {1});
+    CHECK(c.ended() == seq_ranges{{1, 2}});
+  }
+  SUBCASE("it is shorter, and over by now") {
+    c.now += seconds(2);
+    c.answers_route(1, one, false, 2000);
+    c.tick();
+    c.tick();
+    CHECK(c.calls_sent(1) == 0);
+    const auto late = c.outcome();
+    CHECK(late.first == 1);
+    CHECK(late.reply.code == status::deadline_exceeded);
+    CHECK(late.reply.details.at(0).never_started);
+  }
+  SUBCASE("nobody tells") {
+    c.passes(seconds(5), {1});
+    CHECK(c.calls_sent(1) == 0);
+    CHECK(c.ended() == seq_ranges{{1, 2}, {4, 4}});
+  }
+  SUBCASE("the gateway is lost with the question") {
+    c.gateway_joins(2);
+    c.loses(1);
+    REQUIRE(c.questions(2) == 1);
+    c.answers_route(2, one, false, 60'000);
+    c.tick();
+    CHECK(find<call_batch>(c.out, 2).runs.back().ttl_ms == 59'000);
+  }
+  SUBCASE("they are cancelled meanwhile") {
+    c.machine.cancel({1, 1}, c.now, c.out);
+    CHECK(c.ended() == seq_ranges{{1, 1}});
+    c.answers_route(1, one, false, 60'000);
+    c.tick();
+    CHECK(c.call_to(1).arguments.size() == 1);
+  }
+}
+
+TEST_CASE("without a gateway, what workers offer says which deadline a method declares") {
+  calling_client c;
+  c.calls(1, 1, {.unstated = true});
+  c.tick();
+  c.worker_joins(1, {"work"});
+  c.tick();
+  CHECK(c.call_to(1).ttl_ms == 5000);
+}
+
+TEST_CASE("a gateway that knew no worker of a method is asked again") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1);
+  c.tick();
+  c.call_to(1);
+  c.answers_route(1, {});
+  c.passes(seconds(1), {1});
+  c.calls(2);
+  c.tick();
+  c.call_to(1);
+  c.answers_route(1, {{{}, "worker5", 0, session_id{5}}}, true);
+  c.gateway_joins(2);
+  c.loses(1);
+  CHECK(c.out.outcomes.empty());
+}
+
+TEST_CASE("a hash key is left to the gateway unless all workers can be called directly") {
+  call_options o;
+  o.hash_key = "alice";
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1, 1, {.options = o});
+  c.tick();
+  CHECK(c.calls_sent(1) == 1);
+  std::vector<route_entry> workers{{{"tcp://a:1"}, "worker5", 0, session_id{5}}};
+  SUBCASE("which one cannot") {
+    workers.push_back({{}, "worker6", 0, session_id{6}});
+    c.answers_route(1, workers);
+    c.machine.worker_opened("tcp://a:1", peer_id{5}, c.now, c.out);
+    c.worker_joins(5, {"work"});
+    c.calls(2, 1, {.options = o});
+    c.tick();
+    CHECK(c.calls_sent(1) == 1);
+  }
+  SUBCASE("which all can") {
+    c.answers_route(1, workers);
+    c.machine.worker_opened("tcp://a:1", peer_id{5}, c.now, c.out);
+    c.worker_joins(5, {"work"});
+    c.calls(2, 1, {.options = o});
+    c.tick();
+    CHECK(c.calls_sent(5) == 1);
+  }
+}
+
+TEST_CASE("a gateway is asked once about a method, and again when it was used for a while") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1);
+  c.tick();
+  c.calls(2);
+  c.tick();
+  CHECK(c.questions(1) == 1);
+  c.answers_route(1, {{{}, "worker5", 0, session_id{5}}});
+  c.passes(seconds(9), {1});
+  c.calls(3);
+  c.tick();
+  CHECK(c.questions(1) == 0);
+  c.passes(seconds(2), {1});
+  c.calls(4);
+  c.tick();
+  CHECK(c.questions(1) == 1);
+}
+
+TEST_CASE("another endpoint of a worker is tried if the first does not answer") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1);
+  c.tick();
+  c.answers_route(1, {{{"tcp://a:1", "tcp://b:1"}, "worker5", 0, session_id{5}}});
+  c.out.opens.clear();
+  c.machine.worker_opened("tcp://a:1", peer_id{5}, c.now, c.out);
+  c.passes(seconds(3), {1});
+  CHECK(c.out.opens == std::vector<std::string>{"tcp://b:1"});
+}
+
+TEST_CASE("built-in methods are answered by whoever is there") {
+  calling_client c;
+  c.worker_joins(1, {"work"});
+  c.calls(1, 1, {.method = "weir.stats"});
+  c.tick();
+  CHECK(c.call_to(1).method == "weir.stats");
+  c.gateway_joins(2);
+  c.calls(2, 1, {.method = "weir.stats"});
+  c.tick();
+  CHECK(c.call_to(2).method == "weir.stats");
+}
+
+TEST_CASE("a million calls that are over leave nothing behind") {
+  calling_client c;
+  c.gateway_joins(1, 1 << 20);
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    c.calls(1 + i * 1000, 1000);
+    c.tick();
+    c.replies(1, c.call_to(1), 1000);
+    CHECK(c.ended().size() == 1);
+    c.out.sends.clear();
+  }
+  c.tick();
+  CHECK(c.machine.open() == 0);
+  CHECK(c.machine.next_deadline() <= c.now + seconds(1));  // ALIVE, and no call's
+  c.passes(seconds(10), {1});
+  CHECK(c.ended().empty());
+}
+
+}  // namespace rpc_client_introduction_test
