@@ -144,7 +144,7 @@ struct valve {
   weir::testing::semaphore arrived{0};
   weir::testing::semaphore open{0};
   call_pool::method method() {
-    return ::method([this](call_context&, std::string_view in, std::string& out) {
+    return call_pool_test::method([this](call_context&, std::string_view in, std::string& out) {
       if (in == "wait") {
         arrived.release();
         if (!open.try_acquire_for(patience)) throw std::runtime_error("nobody opened");
