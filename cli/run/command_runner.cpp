@@ -66,7 +66,6 @@ struct command_runner::attempt_in_hand {
   time_point expires = time_point::max();
   ending end;
   std::string tag;
-  int exit_status = 0;
 };
 
 command_runner::command_runner(run_context& context)
@@ -102,30 +101,73 @@ void command_runner::run_one(exec::claim& tasks, std::uint32_t i) {
     return tasks.fail(i, status::cancelled, std::move(details));
   }
   attempt_in_hand now(context_.room, *task, id, tasks.attempt(), context_.slots);
-  auto why = cut_short::no;
-  const bool runs = start(now, tasks.payload(i));
-  context_.rules.started();
-  if (runs) {
-    self_.number = task->number;
-    self_.since = now.started;
-    self_.give_way = false;
-    self_.describe = [this, &now] {
-      return context_.command.text(now.task.values, now.where());
-    };
-    context_.rules.enter(self_);
-    why = attend(tasks, i, now);
-    context_.rules.leave(self_);
-    now.exit_status = child_.end();
-    if (context_.output != output_mode::inherit)
-      for (int reads = 0; reads < most_left_reads && (now.ours.out || now.ours.err); ++reads)
-        exchange(now);
-    const auto verdict = exec::judge_exit(now.exit_status);
-    now.result.end = {verdict.code == status::ok, std::max(verdict.details.exit_code, 0),
-                      verdict.details.signal};
-    now.result.runtime = std::chrono::duration<double>(clock::now() - now.started).count();
-    wrote_much_ = now.result.out.size() > much;
+  try {
+    const auto why = carry_out(tasks, i, now);
+    conclude(tasks, i, now, why);
+  } catch (...) {  // output that can be neither kept nor printed: no other will be
+    context_.late.keep(std::current_exception());
+    context_.rules.press(governor::pressure::end_all);
+    conclude(tasks, i, now, cut_short::run_ends);
   }
-  conclude(tasks, i, now, why);
+}
+
+/// Who waits for --delay is told of every start, whatever came of it.
+class command_runner::start_report {
+ public:
+  explicit start_report(governor& to) : to_(to) {}
+  ~start_report() { to_.started(); }
+  start_report(const start_report&) = delete;
+  start_report& operator=(const start_report&) = delete;
+
+ private:
+  governor& to_;
+};
+
+/// Between its start and its end, others know of the command. Neither is left out, whatever
+/// becomes of its output.
+class command_runner::presence {
+ public:
+  presence(command_runner& of, const attempt_in_hand& now) : of_(of) {
+    running_task& self = of_.self_;
+    self.number = now.task.number;
+    self.since = now.started;
+    self.give_way = false;
+    self.describe = [&of, &now] {
+      return of.context_.command.text(now.task.values, now.where());
+    };
+    of_.context_.rules.enter(self);
+  }
+  ~presence() {
+    if (of_.child_.running()) (void)end();
+  }
+  presence(const presence&) = delete;
+  presence& operator=(const presence&) = delete;
+  /// The command's exit status, see exec::child::end().
+  int end() {
+    of_.context_.rules.leave(of_.self_);
+    return of_.child_.end();
+  }
+
+ private:
+  command_runner& of_;
+};
+
+/// To the end of the command, if it can be started at all.
+command_runner::cut_short command_runner::carry_out(exec::claim& tasks, std::uint32_t i,
+                                                    attempt_in_hand& now) {
+  if (!start(now, tasks.payload(i))) return cut_short::no;
+  presence here(*this, now);
+  const auto why = attend(tasks, i, now);
+  const int exit_status = here.end();
+  if (context_.output != output_mode::inherit)
+    for (int reads = 0; reads < most_left_reads && (now.ours.out || now.ours.err); ++reads)
+      exchange(now);
+  const auto verdict = exec::judge_exit(exit_status);
+  now.result.end = {verdict.code == status::ok, std::max(verdict.details.exit_code, 0),
+                    verdict.details.signal};
+  now.result.runtime = std::chrono::duration<double>(clock::now() - now.started).count();
+  wrote_much_ = now.result.out.size() > much;
+  return why;
 }
 
 void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now,
@@ -161,6 +203,7 @@ void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_ha
 
 /// False: there is nothing to wait for, and `now.result` says why.
 bool command_runner::start(attempt_in_hand& now, std::string_view payload) {
+  const start_report when_over(context_.rules);
   now.started = clock::now();
   now.result.started = exec::wall_clock();
   if (context_.payload_is_input) now.result.sent = payload.size();

@@ -7,6 +7,7 @@
 #include "exec/spawn.hpp"
 #include "exec/unique_fd.hpp"
 #include "governor.hpp"
+#include "late_failure.hpp"
 #include "printer.hpp"
 #include "slot_numbers.hpp"
 #include "spool.hpp"
@@ -39,6 +40,7 @@ struct run_context {
   spool& room;
   printer& print;
   slot_numbers& slots;
+  late_failure& late;
   term_sequence to_end;
   output_mode output = output_mode::keep;
   announce say = announce::no;
@@ -55,6 +57,8 @@ struct run_context {
 /// One process for each task. Unlike exec::process_runner it makes the arguments of what the
 /// user has written and of columns, keeps output of any size, and ends commands when --halt,
 /// --timeout or --memfree says so.
+///
+/// Errors     What cannot be kept or printed goes to run_context::late, and ends the run.
 class command_runner final : public exec::runner {
  public:
   explicit command_runner(run_context& context);
@@ -69,8 +73,11 @@ class command_runner final : public exec::runner {
     std::string_view unwritten;
   };
   struct attempt_in_hand;
+  class start_report;
+  class presence;
 
   void run_one(exec::claim& tasks, std::uint32_t i);
+  [[nodiscard]] cut_short carry_out(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now);
   [[nodiscard]] bool start(attempt_in_hand& now, std::string_view payload);
   [[nodiscard]] exec::spawned spawn(attempt_in_hand& now, const streams& its);
   [[nodiscard]] bool open_streams(std::string_view payload, streams& ours, streams& its);

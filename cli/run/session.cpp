@@ -149,7 +149,7 @@ session::session(const settings& s, const std::vector<std::string>& words,
   if (s.tag) tag_.emplace(s.replace, strings_);
   if (!s.tagstring.empty()) tag_.emplace(s.tagstring, strings_);
 
-  local_.reset(new run_context{*command_, table_, rules_, room_, print_, slots_,
+  local_.reset(new run_context{*command_, table_, rules_, room_, print_, slots_, late_,
                                term_sequence::parse(s.term_sequence)});
   local_->output = s.ungroup                            ? output_mode::inherit
                    : s.line_buffer && s.results.empty() ? output_mode::lines
@@ -249,7 +249,7 @@ int session::run() {
   }
   const bool read_all = rules_.level() == governor::pressure::none;
   (void)tasks.wait();
-  if (late_.what) std::rethrow_exception(late_.what);
+  late_.rethrow();
   if (bad_input) std::rethrow_exception(bad_input);
   return conclude(read_all);
 }
@@ -275,8 +275,7 @@ local_slots session::slots() {
     return {jobs_, std::move(command)};
   }
   return {jobs_, [this](unsigned) -> std::unique_ptr<exec::runner> {
-            if (settings_.round_robin)
-              return std::make_unique<round_robin_runner>(*local_, late_);
+            if (settings_.round_robin) return std::make_unique<round_robin_runner>(*local_);
             return std::make_unique<command_runner>(*local_);
           }};
 }

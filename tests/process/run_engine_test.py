@@ -1,6 +1,7 @@
 """weir run: what becomes of commands, their output, and the run. Input and replacement strings have tests of
 their own; comparisons with GNU parallel too."""
 import os
+import resource
 import signal
 
 from support import Case, exists, main, wait_until
@@ -158,6 +159,33 @@ class Output(Runs):
         os.read(read, 1)
         os.close(read)
         self.ends(node, 141)
+
+    def test_a_reader_of_lines_that_goes_ends_commands_that_never_would(self):
+        read, write = os.pipe()
+        node = self.weir("run", "-j2", "--line-buffer", "yes; : {}", ":::", *map(str, range(50)), stdout=write)
+        os.close(write)
+        os.read(read, 1)
+        os.close(read)
+        self.ends(node, 141)
+
+    def test_lines_that_cannot_be_written_end_the_run_and_say_why(self):
+        for options in ((), ("--delay", "10ms"), ("--tag", "-k"), ("--verbose", "-v")):
+            full = os.open("/dev/full", os.O_WRONLY)
+            node = self.weir("run", "-j2", "--line-buffer", *options, "yes; : {}", ":::", *map(str, range(50)),
+                             stdout=full)
+            os.close(full)
+            self.ends(node, 255)
+            self.assertSays(node, "standard output: No space left on device")
+
+    def test_output_that_cannot_be_kept_ends_the_run_and_says_why(self):
+        def small_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        for options in (("--joblog", self.path("log")), ("--results", self.path("out")),
+                        ("--pipe", "--round-robin")):
+            node = self.weir("run", "-j2", *options, "yes", input=b"1\n2\n3\n", preexec=small_files)
+            self.ends(node, 255)
+            self.assertSays(node, "weir run: writing .*: File too large")
 
     def test_results_go_to_files(self):
         self.run_it("--results", self.path("out"), "echo o{}; echo e{} >&2", ":::", "a", "b/c")
