@@ -1,0 +1,72 @@
+#include "plan.hpp"
+
+#include "gather.hpp"
+#include "input.hpp"
+
+#include <utility>
+
+namespace weir::cli::run {
+
+plan::plan(const settings& s, const std::vector<std::string>& words, plan_options options) {
+  auto typed = take_apart(words);
+  auto input = input_of(s);
+  input.wake_fd = options.wake_fd;
+  input.warn = std::move(options.warn);
+  // With --pipe, values are no business of ours; there is one source that is empty.
+  if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
+  input.nul_allowed = !s.coproc.empty();  // there values are no arguments
+  std::unique_ptr<task_source> records;
+  if (s.retry_failed) {
+    auto failed = std::make_unique<failed_before>(joblog_file(s));
+    retried_ = failed.get();
+    records = std::move(failed);
+  } else {
+    records = open(std::move(input), typed.sources);
+  }
+
+  strings_.replace = s.replace;
+  strings_.plus = s.plus;
+  strings_.shell = s.shell;
+  strings_.quote = s.quote;
+  const bool fill = s.fill || s.max_bytes > 0;
+  strings_.repeat = s.most.has_value() || fill;
+  strings_.names = records->names();
+  strings_.slots = options.jobs;
+  const bool gathers = strings_.repeat && !s.pipe;
+  // How many tasks gathered records make is only known afterwards: {##} is refused there.
+  if (!gathers) {
+    if (options.count || uses_total(typed.command, strings_))
+      records = hold(std::move(records));
+    total_ = strings_.total = records->total();
+  }
+  command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);
+  if (gathers) {
+    records = gather(std::move(records), {s.most, fill, s.max_bytes, options.jobs}, *command_);
+    if (options.count) {
+      records = hold(std::move(records));
+      total_ = records->total();
+    }
+  }
+  source_ = std::move(records);
+  if (s.resume || s.resume_failed)
+    done_.emplace(joblog_file(s), s.resume_failed ? done_before::counts::successes
+                                                  : done_before::counts::whatever_came);
+  if (s.tag) tag_.emplace(s.replace, strings_);
+  if (!s.tagstring.empty()) tag_.emplace(s.tagstring, strings_);
+}
+
+bool plan::next(arguments& values, std::uint64_t& number) {
+  while (source_->next(values)) {
+    number_ = retried_ != nullptr ? retried_->number() : number_ + 1;
+    number = number_;
+    if (!done_ || !done_->take(number, command_->text(values, {number}))) return true;
+    ++left_out_;
+  }
+  return false;
+}
+
+std::string joblog_file(const settings& s) {
+  return s.joblog.starts_with('+') ? s.joblog.substr(1) : s.joblog;
+}
+
+}  // namespace weir::cli::run
