@@ -56,10 +56,11 @@ std::unique_ptr<task_source> open_one(const input_options& options, const source
 /// What interrupted the reading is the end.
 class interruptible final : public task_source {
  public:
-  explicit interruptible(std::unique_ptr<task_source> from) : from_(std::move(from)) {}
+  interruptible(std::unique_ptr<task_source> from, std::function<bool()> stopped)
+      : from_(std::move(from)), stopped_(std::move(stopped)) {}
 
   bool next(arguments& out) override {
-    if (over_) return false;
+    if (over_ || (stopped_ && stopped_())) return false;
     try {
       over_ = !from_->next(out);
     } catch (const interrupted&) {
@@ -85,6 +86,7 @@ class interruptible final : public task_source {
 
  private:
   std::unique_ptr<task_source> from_;
+  std::function<bool()> stopped_;
   bool over_ = false;
 };
 
@@ -185,7 +187,7 @@ std::unique_ptr<task_source> open(const input_options& options,
                                    : linked(std::move(group)));
   auto all = product(std::move(factors), options.skip_blank ? warning() : options.warn);
   if (options.shuffle) all = shuffled(std::move(all), options.seed);
-  return std::make_unique<interruptible>(std::move(all));
+  return std::make_unique<interruptible>(std::move(all), options.stopped);
 }
 
 }  // namespace weir::cli::run

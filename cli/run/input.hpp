@@ -54,6 +54,8 @@ struct input_options {
   bool shuffle = false;               ///< --shuf: reads everything first
   std::optional<std::uint64_t> seed{};  ///< of the shuffling; random if not given
   int wake_fd = -1;                     ///< next() returns false while it is readable
+  /// Or, where nothing is waited for, once this says so; empty: never.
+  std::function<bool()> stopped{};
   /// Told what is no error and yet may be a surprise: a source of a product that is empty.
   std::function<void(const std::string&)> warn{};
 };

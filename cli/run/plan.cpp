@@ -7,10 +7,12 @@
 
 namespace weir::cli::run {
 
-plan::plan(const settings& s, const std::vector<std::string>& words, plan_options options) {
+plan::plan(const settings& s, const std::vector<std::string>& words, plan_options options)
+    : stopped_(options.stopped) {
   auto typed = take_apart(words);
   auto input = input_of(s);
   input.wake_fd = options.wake_fd;
+  input.stopped = options.stopped;
   input.warn = std::move(options.warn);
   // With --pipe, values are no business of ours; there is one source that is empty.
   if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
@@ -56,7 +58,7 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
 }
 
 bool plan::next(arguments& values, std::uint64_t& number) {
-  while (source_->next(values)) {
+  while (!(stopped_ && stopped_()) && source_->next(values)) {
     number_ = retried_ != nullptr ? retried_->number() : number_ + 1;
     number = number_;
     if (!done_ || !done_->take(number, command_->text(values, {number}))) return true;

@@ -18,7 +18,9 @@ namespace weir::cli::run {
 struct plan_options {
   unsigned jobs = 1;
   bool count = false;  ///< total() is wanted: read everything first
-  int wake_fd = -1;    ///< reading ends when it is readable
+  /// Reading ends when wake_fd is readable, and when stopped() says so.
+  int wake_fd = -1;
+  std::function<bool()> stopped{};
   std::function<void(const std::string&)> warn{};
 };
 
@@ -59,6 +61,7 @@ class plan {
   failed_before* retried_ = nullptr;  // source_, with --retry-failed
   std::optional<done_before> done_;
   std::optional<std::uint64_t> total_;
+  std::function<bool()> stopped_;
   std::uint64_t number_ = 0;
   std::uint64_t left_out_ = 0;
 };

@@ -25,6 +25,7 @@
 #include <exception>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 namespace weir::cli::run {
@@ -41,9 +42,12 @@ class session {
   int run();
 
  private:
+  class while_it_runs;
+
   [[nodiscard]] std::unique_ptr<result_store> store();
   [[nodiscard]] local_slots slots();
   void on_signal(int signal);
+  void on_tick();
   void end_coprocesses();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
@@ -58,6 +62,10 @@ class session {
   governor rules_;
   run_counts counts_;
   status_line status_;
+  std::atomic<int> ended_by_ = 0;
+  std::mutex tasks_mutex_;
+  ventilator* tasks_ = nullptr;  // while it runs
+  nodes::watcher watch_;         // before the first byte of input: it may be long in coming
   plan plan_;
   spool room_;
   printer print_;
@@ -65,10 +73,14 @@ class session {
   slot_numbers slots_;
   late_failure late_;
   outcome_writer* writer_ = nullptr;  // the ventilator's
-  ventilator* tasks_ = nullptr;       // while it runs
   std::unique_ptr<run_context> local_;
-  std::atomic<int> ended_by_ = 0;
 };
+
+nodes::signals& prepare(nodes::signals& signals) {
+  std::signal(SIGCHLD, SIG_DFL);  // whoever started us may ignore it
+  start_reaper();                 // before any thread
+  return signals;
+}
 
 session::session(const settings& s, const std::vector<std::string>& words,
                  nodes::node_context& context)
@@ -77,9 +89,15 @@ session::session(const settings& s, const std::vector<std::string>& words,
       jobs_(parse_jobs(s.jobs)),
       rules_(rules()),
       status_(s, context.say, counts_),
+      watch_(
+          prepare(signals_), [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
       plan_(s, words, reading()),
       print_([this] { context_.say.clear(); }) {
-  if (plan_.total()) status_.count(*plan_.total());
+  if (plan_.total()) {
+    status_.count(*plan_.total());
+    // What is left out is not counted: then it is known when all has been read.
+    if (!s.resume && !s.resume_failed) rules_.set_total(*plan_.total());
+  }
   local_.reset(new run_context{plan_.command(), table_, rules_, room_, print_, slots_, late_,
                                term_sequence::parse(s.term_sequence)});
   local_->output = s.ungroup                            ? output_mode::inherit
@@ -119,6 +137,7 @@ plan_options session::reading() {
   o.jobs = jobs_;
   o.count = settings_.eta || settings_.bar || rules_.halt().wants_total();
   o.wake_fd = rules_.closed_fd();
+  o.stopped = [this] { return rules_.level() != governor::pressure::none; };
   o.warn = [this](const std::string& text) { context_.say.notice(text); };
   return o;
 }
@@ -157,18 +176,26 @@ ventilator_options session::node() {
   return o;
 }
 
+/// Signals and --halt reach the ventilator for as long as there is one.
+class session::while_it_runs {
+ public:
+  while_it_runs(session& of, ventilator& tasks) : of_(of) { set(&tasks); }
+  ~while_it_runs() { set(nullptr); }
+  while_it_runs(const while_it_runs&) = delete;
+  while_it_runs& operator=(const while_it_runs&) = delete;
+
+ private:
+  void set(ventilator* tasks) {
+    const std::lock_guard lock(of_.tasks_mutex_);
+    of_.tasks_ = tasks;
+  }
+  session& of_;
+};
+
 int session::run() {
-  std::signal(SIGCHLD, SIG_DFL);  // whoever started us may ignore it
-  start_reaper();                 // before any thread
   auto store = this->store();
   ventilator tasks(node(), std::move(store), slots());
-  tasks_ = &tasks;  // before there is a signal or a result
-  nodes::watcher watch(
-      signals_, [this](int signal) { on_signal(signal); },
-      [this] {
-        rules_.tick();
-        status_.draw(rules_.running_count());
-      });
+  const while_it_runs known(*this, tasks);
   std::exception_ptr bad_input;
   try {
     feeder(settings_, plan_, table_, rules_, counts_).feed(tasks);
@@ -227,10 +254,17 @@ void session::on_signal(int signal) {
   end_coprocesses();
 }
 
+void session::on_tick() {
+  rules_.tick();
+  status_.draw(rules_.running_count());
+}
+
 /// Commands that run once for each value see for themselves that they are to end; a coprocess
 /// would only end with its input.
 void session::end_coprocesses() {
-  if (!settings_.coproc.empty()) tasks_->stop();
+  if (settings_.coproc.empty()) return;
+  const std::lock_guard lock(tasks_mutex_);
+  if (tasks_ != nullptr) tasks_->stop();
 }
 
 int session::conclude(bool read_all) {

@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 
-from support import Case, exists, main, wait_until
+from support import PIPE, Case, exists, main, wait_until
 
 
 class Runs(Case):
@@ -260,6 +260,27 @@ class Control(Runs):
         self.ends(node, 128 + signal.SIGINT)
         self.assertIn("--resume", node.stderr())
         self.assertEqual(list(self.joblog()), [1])
+
+    def test_signals_are_heard_while_input_is_read_to_its_end_before_the_first_task(self):
+        silent = self.path("silent")
+        os.mkfifo(silent)
+        for options in (("--bar",), ("--eta",), ("--shuf",), ("--plus", "--tagstring", "{##}"), ("--header", ":"),
+                        ("--csv", "--header", ":"), ("--halt", "soon,fail=10%"), ("-a", silent),
+                        ("-n2", "--bar"), ("--pipe", "--header", ":"), ("--coproc", "--shuf")):
+            node = self.weir("run", *options, "cat", input=PIPE)
+            node.feed(b"a line, and then no more", more=True)
+            wait_until(lambda: node.threads() > 1, "it listens to signals")
+            node.send(signal.SIGTERM)
+            self.ends(node, 128 + signal.SIGTERM)
+            self.assertEqual(node.stdout(), b"", options)
+            self.assertSays(node, "0 done, the others not")
+
+    def test_what_is_counted_first_stops_at_a_signal_even_if_nothing_is_waited_for(self):
+        self.write("numbers", b"".join(b"%d\n" % n for n in range(2000)))
+        node = self.weir("run", "--bar", "true", *["::::", self.path("numbers")] * 4)  # 16 * 10^12 of them
+        wait_until(lambda: node.rss() > 64, "it is at it")
+        node.send(signal.SIGINT)
+        self.ends(node, 128 + signal.SIGINT)
 
     def test_usr1_says_what_runs(self):
         node = self.weir("run", "-j1", "sleep", ":::", "1000")
