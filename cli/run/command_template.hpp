@@ -33,6 +33,9 @@ struct template_options {
 /// Whether there is a {##} or {0#} in there, so that `total` is needed.
 [[nodiscard]] bool uses_total(const std::vector<std::string>& words,
                               const template_options& options);
+/// Whether there is a {%} or {0%} in there, so that what comes of it depends on the slot.
+[[nodiscard]] bool uses_slot(const std::vector<std::string>& words,
+                             const template_options& options);
 
 /// A command with replacement strings.
 ///

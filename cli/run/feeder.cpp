@@ -3,8 +3,6 @@
 #include "block_reader.hpp"
 #include "input.hpp"
 
-#include <weir/error.hpp>
-
 #include <unistd.h>
 
 #include <utility>
@@ -44,7 +42,7 @@ void feeder::values(ventilator& tasks) {
     std::string value, command;
     if (listens) {
       value = joined(values);
-      command = encode_command(for_elsewhere(values, number));
+      command = encode_command(plan_.command().argv(values, {number}));
     }
     table_.add(++seq, number, std::move(values));
     if (!(listens ? tasks.submit(value, command) : tasks.submit({}))) return;
@@ -66,9 +64,9 @@ void feeder::blocks(ventilator& tasks) {
     if (!head.empty()) block.insert(0, head);
     ++seq;
     table_.add(seq, seq, {});
-    const bool taken = listens
-                           ? tasks.submit(block, encode_command(for_elsewhere({}, seq), block))
-                           : tasks.submit(block);
+    const bool taken =
+        listens ? tasks.submit(block, encode_command(plan_.command().argv({}, {seq}), block))
+                : tasks.submit(block);
     if (!taken) return;
   }
   rules_.set_total(seq);
@@ -81,15 +79,6 @@ void feeder::lines(ventilator& tasks) {
                                     : tasks.submit(joined(values))))
       return;
   rules_.set_total(number);
-}
-
-std::vector<std::string> feeder::for_elsewhere(const arguments& values,
-                                               std::uint64_t number) const {
-  auto words = plan_.command().argv(values, {number, 1});
-  if (number == 1 && words != plan_.command().argv(values, {number, 2}))
-    throw error(exit_code::usage,
-                "{%} numbers the slots of this machine: with --listen, leave it out");
-  return words;
 }
 
 }  // namespace weir::cli::run

@@ -9,8 +9,6 @@
 #include <weir/ventilator.hpp>
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 namespace weir::cli::run {
 
@@ -31,8 +29,6 @@ class feeder {
   void values(ventilator& tasks);
   void blocks(ventilator& tasks);
   void lines(ventilator& tasks);
-  [[nodiscard]] std::vector<std::string> for_elsewhere(const arguments& values,
-                                                       std::uint64_t number) const;
 
   const settings& settings_;
   plan& plan_;

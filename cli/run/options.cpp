@@ -234,7 +234,7 @@ unsigned parse_jobs(const std::string& text) {
   if (sign == '+') n = processors() + n;
   if (sign == '-') n = processors() - n;
   if (n == 0 && sign == ' ' && !percent) return most_jobs;
-  return static_cast<unsigned>(std::clamp(n, 1.0, 4096.0));
+  return static_cast<unsigned>(std::clamp<double>(n, 1, most_slots));
 }
 
 time_limit parse_timeout(const std::string& text) {

@@ -85,8 +85,11 @@ struct settings {
 /// CLI::App::remaining().
 void declare(CLI::App& app, settings& s);
 
+/// Whatever --jobs says.
+inline constexpr unsigned most_slots = 4096;
+
 /// How many commands run at a time: N, N% of the processors, +N more or -N fewer than they are;
-/// at least 1. 0: as many as make sense. Errors     weir::error usage.
+/// at least 1 and at most most_slots. 0: as many as make sense. Errors     weir::error usage.
 [[nodiscard]] unsigned parse_jobs(const std::string& text);
 
 /// What `--timeout` says: a time, or a percentage of the median.

@@ -3,6 +3,8 @@
 #include "gather.hpp"
 #include "input.hpp"
 
+#include <weir/error.hpp>
+
 #include <utility>
 
 namespace weir::cli::run {
@@ -14,7 +16,12 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
   input.wake_fd = options.wake_fd;
   input.stopped = options.stopped;
   input.warn = std::move(options.warn);
-  // With --pipe, values are no business of ours; there is one source that is empty.
+  if (s.pipe && !typed.sources.empty())
+    throw error(
+        exit_code::usage,
+        "--pipe cuts standard input into blocks, there are no values: leave out what is "
+        "behind ::: or ::::, or use < FILE");
+  // One source that is empty.
   if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
   input.nul_allowed = !s.coproc.empty();  // there values are no arguments
   std::unique_ptr<task_source> records;
@@ -34,11 +41,16 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
   strings_.repeat = s.most.has_value() || fill;
   strings_.names = records->names();
   strings_.slots = options.jobs;
+  auto texts = typed.command;
+  texts.insert(texts.end(), {s.tagstring, s.results});
+  if (!s.listen.empty() && uses_slot(texts, strings_))
+    throw error(exit_code::usage,
+                "{%} numbers the slots of this machine: with --listen, leave it out");
+  has_slot_ = uses_slot(typed.command, strings_);
   const bool gathers = strings_.repeat && !s.pipe;
   // How many tasks gathered records make is only known afterwards: {##} is refused there.
   if (!gathers) {
-    if (options.count || uses_total(typed.command, strings_))
-      records = hold(std::move(records));
+    if (options.count || uses_total(texts, strings_)) records = hold(std::move(records));
     total_ = strings_.total = records->total();
   }
   command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);
@@ -61,9 +73,17 @@ bool plan::next(arguments& values, std::uint64_t& number) {
   while (!(stopped_ && stopped_()) && source_->next(values)) {
     number_ = retried_ != nullptr ? retried_->number() : number_ + 1;
     number = number_;
-    if (!done_ || !done_->take(number, command_->text(values, {number}))) return true;
+    if (!done_ || !was_done(values, number)) return true;
     ++left_out_;
   }
+  return false;
+}
+
+/// The joblog has commands as they were run, so each with the number of its slot.
+bool plan::was_done(const arguments& values, std::uint64_t number) {
+  const unsigned slots = has_slot_ ? most_slots : 1;
+  for (unsigned slot = 1; slot <= slots && done_->left() > 0; ++slot)
+    if (done_->take(number, command_->text(values, {number, slot}))) return true;
   return false;
 }
 

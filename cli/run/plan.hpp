@@ -54,12 +54,15 @@ class plan {
   [[nodiscard]] std::uint64_t not_asked_for() const { return done_ ? done_->left() : 0; }
 
  private:
+  [[nodiscard]] bool was_done(const arguments& values, std::uint64_t number);
+
   template_options strings_;
   std::optional<command_template> command_;
   std::optional<text_template> tag_;
   std::unique_ptr<task_source> source_;
   failed_before* retried_ = nullptr;  // source_, with --retry-failed
   std::optional<done_before> done_;
+  bool has_slot_ = false;  // command_
   std::optional<std::uint64_t> total_;
   std::function<bool()> stopped_;
   std::uint64_t number_ = 0;

@@ -334,6 +334,16 @@ class Resume(Runs):
         self.assertEqual(self.go("yx", "--resume"), ["y"])
         self.assertIn("3 tasks of the joblog are not among these", self.said)
 
+    def test_a_task_is_known_again_whatever_slot_it_had(self):
+        # As jobs end in any order, so do slots come to tasks: here they are the other way round.
+        def go(*values):
+            return self.run_it("-k", "-j2", "--joblog", self.path("log"), "--resume", "echo {%} >/dev/null; echo {}",
+                               ":::", *values).split()
+        self.write("log", b"".join(b"%d\t:\t1.0\t1.0\t0\t0\t0\t0\techo %d >/dev/null; echo %s\n" % row for row in (
+            (1, 2, b"a"), (2, 1, b"b"), (3, 4096, b"c"))))
+        self.assertEqual(go("a", "b", "c", "d"), ["d"])
+        self.assertEqual(go("x", "d", "c", "b", "a"), ["x"])
+
     def test_equal_tasks_are_done_as_often_as_they_are_there(self):
         self.go("aa")
         self.assertEqual(self.go("aaa", "--resume"), ["a"])
@@ -481,9 +491,14 @@ class OtherMachines(Runs):
         self.assertEqual([self.joblog()[n][5] for n in (1, 2, 3, 4)], ["0", "3", "0", "3"])
 
     def test_a_slot_number_means_nothing_elsewhere(self):
-        node = self.start_run("echo", "{%}", ":::", "1")
-        self.ends(node, 255)
-        self.assertIn("{%}", node.stderr())
+        self.write("log", b"1\t:\t1.0\t1.0\t0\t0\t0\t0\techo 1 a\n")
+        for arguments in (("echo", "{%}", ":::", "1"), ("echo s{%}", ":::", "1"),
+                          ("--tagstring", "{%}", "echo", ":::", "1"), ("--plus", "echo", "{0%}", ":::", "1"),
+                          ("--results", self.path("{%}"), "echo", ":::", "1"), ("--pipe", "echo", "{%}"),
+                          ("--joblog", self.path("log"), "--resume", "echo", "{%}", ":::", "a", "b")):
+            node = self.start_run(*arguments)
+            self.ends(node, 255)
+            self.assertSays(node, "{%} numbers the slots of this machine")
 
 
 if __name__ == "__main__":
