@@ -46,8 +46,7 @@ struct run_context {
   announce say = announce::no;
   bool dry_run = false;
   bool payload_is_input = false;  ///< --pipe: the task is read from standard input
-  int nice = 0;
-  std::uint32_t retries = 1;  ///< attempts that may fail
+  std::uint32_t retries = 1;      ///< attempts that may fail
   /// The tag for --line-buffer.
   std::function<std::string(const task_record&, place)> tag{};
   /// Whether what this task says may be printed now; empty: always.

@@ -2,6 +2,7 @@
 
 #include "combinations.hpp"
 #include "command_runner.hpp"
+#include "exec/command.hpp"
 #include "feeder.hpp"
 #include "governor.hpp"
 #include "line_writer.hpp"
@@ -20,12 +21,17 @@
 #include <weir/local_slots.hpp>
 #include <weir/ventilator.hpp>
 
+#include <sys/resource.h>
+
 #include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <exception>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 namespace weir::cli::run {
@@ -76,6 +82,15 @@ class session {
   std::unique_ptr<run_context> local_;
 };
 
+/// Linux has a niceness for each thread, and a process begins with that of the thread that
+/// started it.
+void set_niceness(int niceness) {
+  if (niceness == 0 || ::setpriority(PRIO_PROCESS, 0, niceness) == 0) return;
+  throw error(exit_code::usage, "--nice " + std::to_string(niceness) + ": " +
+                                    std::strerror(errno) +
+                                    (niceness < 0 ? " (only root may go below 0)" : ""));
+}
+
 nodes::signals& prepare(nodes::signals& signals) {
   std::signal(SIGCHLD, SIG_DFL);  // whoever started us may ignore it
   start_reaper();                 // before any thread
@@ -107,7 +122,6 @@ session::session(const settings& s, const std::vector<std::string>& words,
                 : s.verbose      ? announce::on_stderr
                                  : announce::no;
   local_->dry_run = s.dry_run;
-  local_->nice = s.nice;
   local_->retries = s.retries > 0 ? s.retries : std::numeric_limits<std::uint32_t>::max();
   local_->payload_is_input = s.pipe;
   if (s.keep_order)
@@ -172,6 +186,9 @@ ventilator_options session::node() {
   o.keep_order = settings_.keep_order && !settings_.coproc.empty();  // others do it themselves
   if (settings_.coproc.empty()) o.window = most_in_hand;
   o.max_failures = local_->retries;
+  // Our own slots know better: for them --delay and the like do not count.
+  if (!settings_.listen.empty() || !settings_.coproc.empty())
+    o.task_timeout = parse_timeout(settings_.timeout).fixed;
   o.retry_delay = std::chrono::milliseconds(0);
   return o;
 }
@@ -221,17 +238,22 @@ std::unique_ptr<result_store> session::store() {
 }
 
 local_slots session::slots() {
+  exec::runner_factory of_slot;
   if (!settings_.coproc.empty()) {
     command_options command;
     command.mode =
         settings_.coproc == "frame" ? command_mode::coproc_frames : command_mode::coproc_lines;
     command.argv = plan_.command().argv({}, {});
     check(command);
-    return {jobs_, std::move(command)};
+    of_slot = exec::command_runner_factory(std::move(command));
+  } else if (settings_.round_robin) {
+    of_slot = [this](unsigned) { return std::make_unique<round_robin_runner>(*local_); };
+  } else {
+    of_slot = [this](unsigned) { return std::make_unique<command_runner>(*local_); };
   }
-  return {jobs_, [this](unsigned) -> std::unique_ptr<exec::runner> {
-            if (settings_.round_robin) return std::make_unique<round_robin_runner>(*local_);
-            return std::make_unique<command_runner>(*local_);
+  return {jobs_, [of_slot = std::move(of_slot), niceness = settings_.nice](unsigned slot) {
+            set_niceness(niceness);
+            return of_slot(slot);
           }};
 }
 

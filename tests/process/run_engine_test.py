@@ -74,15 +74,40 @@ class Commands(Runs):
         for arguments in (("--coproc", "cat"), ("--pipe", "--round-robin", "cat"),
                           ("--listen", "tcp://127.0.0.1:*", "echo")):
             self.run_it("--dry-run", *arguments, code=255)
-            self.assertIn("--dry-run does not go with", self.said)
+            self.assertIn("leave out --dry-run", self.said)
 
     def test_what_would_be_ignored_or_overwritten_is_refused(self):
         self.run_it("--pipe", "-a", self.path("list"), "wc", code=255)
-        self.assertIn("< FILE instead of -a", self.said)
+        self.assertIn("leave out -a, or use < FILE", self.said)
         self.write("log", b"")
         self.run_it("--joblog", self.path("log"), "--resume", "--results", self.path("r.csv"), "echo", ":::", "1",
                     code=255)
         self.assertIn("would write the table anew", self.said)
+
+    def test_no_option_is_ignored_because_of_another(self):
+        log = self.path("log")
+        for way, options in (
+                (("--pipe",), (("-0",), ("-d", ","), ("--colsep", ","), ("--csv",), ("--link",), ("--trim", "l"),
+                               ("--shuf",), ("-X",), ("-s", "100"), ("--bar",), ("--eta",),
+                               ("--resume", "--joblog", log), ("-a", "list"))),
+                (("--pipe", "--round-robin"), (("--timeout", "1"), ("--retries", "2"), ("--delay", "1"),
+                                               ("--load", "1"), ("--memfree", "1G"), ("-t",), ("-v",), ("--tag",),
+                                               ("--joblog", log), ("--results", "x"), ("-u",))),
+                (("--coproc",), (("--delay", "1"), ("--load", "1"), ("--memfree", "1G"), ("-t",), ("-v",),
+                                 ("--term-seq", "INT,100"), ("--timeout", "200%"), ("--tag",), ("-u",))),
+                (("--listen", "tcp://127.0.0.1:*"), (("--timeout", "200%"),))):
+            for option in options:
+                with self.subTest(way=way, option=option):
+                    self.assertEqual(self.run_it(*way, *option, "cat", input=b"1\n", code=255), "")
+                    self.assertRegex(self.said, "leave out " + option[0])
+        for values in ((":::", "1"), ("::::", "list")):
+            self.run_it("--pipe", "cat", *values, code=255)
+            self.assertIn("there are no values", self.said)
+
+    def test_commands_are_as_nice_as_asked_however_they_are_run(self):
+        for how in ((), ("--pipe",), ("--pipe", "--round-robin"), ("--coproc",)):
+            got = self.run_it("-j1", "--nice", "7", *how, "sh", "-c", "read x; nice; :", input=b"1\n")
+            self.assertEqual(got, "7\n", how)
 
     def test_what_came_before_a_line_that_cannot_be_run_is_run(self):
         for options in ((), ("--shuf",), ("--bar",)):
@@ -427,6 +452,12 @@ class Coproc(Runs):
         self.run_it("--coproc", "--joblog", self.path("log"), "cat", input=b"1\n", code=255)
         self.assertIn("--coproc", self.said)
 
+    def test_a_line_that_takes_a_coprocess_too_long_fails_and_the_next_one_gets_another(self):
+        got = self.run_it("-j1", "--timeout", "0.3", "--coproc", "sh", "-c",
+                          "while read x; do [ $x = 2 ] && sleep 1000; echo $x; done", input=b"1\n2\n3\n", code=1)
+        self.assertEqual(got.split(), ["1", "3"])
+        self.assertIn("task 2 failed: time limit passed", self.said)
+
     def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
         self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
                     input=b"1\n2\n3\n", code=1)
@@ -481,6 +512,17 @@ class OtherMachines(Runs):
         self.ends(leaving, 0)
         self.ends(node, 0)
         self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_what_takes_too_long_is_ended_there_too(self):
+        self.worker("--from", self.where, "-j1", "--", "sh", "-c", ": > %s; exec sleep 1000" % self.path("go"))
+        node = self.start_run("--joblog", self.path("log"), "--timeout", "4",
+                              "until [ -e %s ]; do sleep 0.02; done; : {}" % self.path("go"), ":::", "1", "2")
+        self.ends(node, 1)
+        self.assertEqual([row[5] for row in self.joblog().values() if row[0] != ":"], ["-1"])
+
+    def test_a_delay_before_a_start_here_is_no_part_of_the_time_that_it_may_take(self):
+        node = self.start_run("--delay", "0.6", "--timeout", "0.5", "true", ":::", "1", "2", "3")
+        self.ends(node, 0)
 
     def test_a_failure_elsewhere_counts_like_one_here(self):
         node = self.start_run("--joblog", self.path("log"), "-k", "while [ ! -e %s ] && [ -n \"$HERE\" ]; do "
