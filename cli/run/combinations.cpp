@@ -8,7 +8,7 @@
 namespace weir::cli::run {
 namespace {
 
-constexpr std::size_t largest_block = std::size_t{16} << 20;
+constexpr std::size_t largest_message = std::size_t{16} << 20;
 
 [[noreturn]] void refuse(const std::string& what) { throw error(exit_code::usage, what); }
 
@@ -29,8 +29,6 @@ void refuse_any(const std::string& because, std::initializer_list<option> option
 
 void check_pipe(const settings& s) {
   if (!s.coproc.empty()) refuse("--pipe and --coproc exclude each other");
-  if (s.block > largest_block)
-    refuse("--block: at most 16M; a block is one task, and travels as one message");
   refuse_any("--pipe cuts standard input into blocks, there are no values",
              {{"-a", !s.files.empty(), "< FILE"},
               {"-0", s.nul, "--recend '\\0'"},
@@ -90,6 +88,8 @@ void check_listen(const settings& s) {
   refuse_any("--listen has others run commands", {{"--dry-run", s.dry_run}});
   refuse_any("--listen tells others how long a command may take, and no median is known there",
              {{"--timeout N%", s.timeout.ends_with('%'), "a time"}});
+  if (s.pipe && s.block > largest_message)
+    refuse("--block: at most 16M with --listen, as a block travels in one message");
 }
 
 }  // namespace

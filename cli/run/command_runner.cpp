@@ -153,10 +153,23 @@ class command_runner::presence {
   command_runner& of_;
 };
 
+std::string_view command_runner::input_of(const attempt_in_hand& now,
+                                          std::string_view payload) const {
+  switch (context_.reads) {
+    case run_context::input::record:
+      return now.task.input;
+    case run_context::input::payload:
+      return payload;
+    case run_context::input::none:
+      break;
+  }
+  return {};
+}
+
 /// To the end of the command, if it can be started at all.
 command_runner::cut_short command_runner::carry_out(exec::claim& tasks, std::uint32_t i,
                                                     attempt_in_hand& now) {
-  if (!start(now, tasks.payload(i))) return cut_short::no;
+  if (!start(now, input_of(now, tasks.payload(i)))) return cut_short::no;
   presence here(*this, now);
   const auto why = attend(tasks, i, now);
   const int exit_status = here.end();
@@ -203,11 +216,11 @@ void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_ha
 }
 
 /// False: there is nothing to wait for, and `now.result` says why.
-bool command_runner::start(attempt_in_hand& now, std::string_view payload) {
+bool command_runner::start(attempt_in_hand& now, std::string_view input) {
   const start_report when_over(context_.rules);
   now.started = clock::now();
   now.result.started = exec::wall_clock();
-  if (context_.payload_is_input) now.result.sent = payload.size();
+  now.result.sent = input.size();
   if (context_.tag) now.tag = context_.tag(now.task, now.where());
   if (context_.dry_run || context_.say != announce::no) {
     const std::string line = context_.command.text(now.task.values, now.where()) + "\n";
@@ -221,7 +234,7 @@ bool command_runner::start(attempt_in_hand& now, std::string_view payload) {
     if (context_.dry_run) return false;
   }
   streams its;
-  if (!open_streams(payload, now.ours, its)) {
+  if (!open_streams(input, now.ours, its)) {
     complain(now, "cannot open a pipe", errno);
     return false;
   }
@@ -271,7 +284,7 @@ exec::spawned command_runner::spawn(attempt_in_hand& now, const streams& its) {
   return spawner_.start(what);
 }
 
-bool command_runner::open_streams(std::string_view payload, streams& ours, streams& its) {
+bool command_runner::open_streams(std::string_view input, streams& ours, streams& its) {
   if (context_.output != output_mode::inherit) {
     exec::pipe_ends out = exec::open_pipe();
     exec::pipe_ends err = exec::open_pipe();
@@ -283,13 +296,13 @@ bool command_runner::open_streams(std::string_view payload, streams& ours, strea
     its.out = std::move(out.write);
     its.err = std::move(err.write);
   }
-  if (!context_.payload_is_input) return true;
+  if (context_.reads == run_context::input::none) return true;
   exec::pipe_ends in = exec::open_pipe();
   if (!in.read) return false;
   exec::set_nonblocking(in.write);
   its.in = std::move(in.read);
   ours.in = std::move(in.write);
-  ours.unwritten = payload;
+  ours.unwritten = input;
   (void)::fcntl(ours.in.get(), F_SETPIPE_SZ, input_pipe_bytes);
   return true;
 }

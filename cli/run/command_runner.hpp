@@ -45,8 +45,10 @@ struct run_context {
   output_mode output = output_mode::keep;
   announce say = announce::no;
   bool dry_run = false;
-  bool payload_is_input = false;  ///< --pipe: the task is read from standard input
-  std::uint32_t retries = 1;      ///< attempts that may fail
+  /// --pipe: what a command reads from standard input.
+  enum class input : std::uint8_t { none, record, payload };
+  input reads = input::none;
+  std::uint32_t retries = 1;  ///< attempts that may fail
   /// The tag for --line-buffer.
   std::function<std::string(const task_record&, place)> tag{};
   /// Whether what this task says may be printed now; empty: always.
@@ -77,9 +79,11 @@ class command_runner final : public exec::runner {
 
   void run_one(exec::claim& tasks, std::uint32_t i);
   [[nodiscard]] cut_short carry_out(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now);
-  [[nodiscard]] bool start(attempt_in_hand& now, std::string_view payload);
+  [[nodiscard]] std::string_view input_of(const attempt_in_hand& now,
+                                          std::string_view payload) const;
+  [[nodiscard]] bool start(attempt_in_hand& now, std::string_view input);
   [[nodiscard]] exec::spawned spawn(attempt_in_hand& now, const streams& its);
-  [[nodiscard]] bool open_streams(std::string_view payload, streams& ours, streams& its);
+  [[nodiscard]] bool open_streams(std::string_view input, streams& ours, streams& its);
   cut_short attend(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now);
   [[nodiscard]] cut_short look(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now,
                                proto::time_point at);

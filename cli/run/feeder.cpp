@@ -63,11 +63,15 @@ void feeder::blocks(ventilator& tasks) {
   for (std::string block; blocks.next(block);) {
     if (!head.empty()) block.insert(0, head);
     ++seq;
+    // Here a block is of any size and is not copied; elsewhere it has to travel.
+    if (!listens) {
+      table_.add(seq, seq, {}, std::move(block));
+      if (!tasks.submit({})) return;
+      continue;
+    }
     table_.add(seq, seq, {});
-    const bool taken =
-        listens ? tasks.submit(block, encode_command(plan_.command().argv({}, {seq}), block))
-                : tasks.submit(block);
-    if (!taken) return;
+    const auto command = encode_command(plan_.command().argv({}, {seq}), block);
+    if (!tasks.submit(block, command)) return;
   }
   rules_.set_total(seq);
 }

@@ -99,7 +99,9 @@ void round_robin_runner::start(exec::claim& tasks, std::uint32_t i) {
 }
 
 void round_robin_runner::feed(exec::claim& tasks, std::uint32_t i) {
-  auto left = tasks.payload(i);
+  const auto block = context_.tasks.find(tasks.id(i).seq);
+  if (!block) return;
+  std::string_view left = block->input;
   while (!left.empty() && in_ && context_.rules.level() < governor::pressure::end_all) {
     const auto n = ::write(in_.get(), left.data(), left.size());
     if (n > 0) left.remove_prefix(static_cast<std::size_t>(n));

@@ -23,6 +23,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -58,6 +59,7 @@ class session {
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
   [[nodiscard]] plan_options reading();
+  [[nodiscard]] std::size_t input_under_way() const;
   [[nodiscard]] outcome_writer::options output();
   [[nodiscard]] ventilator_options node();
 
@@ -75,7 +77,7 @@ class session {
   plan plan_;
   spool room_;
   printer print_;
-  task_table table_{most_in_hand};
+  task_table table_;
   slot_numbers slots_;
   late_failure late_;
   outcome_writer* writer_ = nullptr;  // the ventilator's
@@ -107,7 +109,8 @@ session::session(const settings& s, const std::vector<std::string>& words,
       watch_(
           prepare(signals_), [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
       plan_(s, words, reading()),
-      print_([this] { context_.say.clear(); }) {
+      print_([this] { context_.say.clear(); }),
+      table_(most_in_hand, input_under_way()) {
   if (plan_.total()) {
     status_.count(*plan_.total());
     // What is left out is not counted: then it is known when all has been read.
@@ -123,7 +126,8 @@ session::session(const settings& s, const std::vector<std::string>& words,
                                  : announce::no;
   local_->dry_run = s.dry_run;
   local_->retries = s.retries > 0 ? s.retries : std::numeric_limits<std::uint32_t>::max();
-  local_->payload_is_input = s.pipe;
+  if (s.pipe)
+    local_->reads = s.listen.empty() ? run_context::input::record : run_context::input::payload;
   if (s.keep_order)
     local_->may_print = [this](std::uint64_t seq) { return writer_->may_print(seq); };
 }
@@ -156,6 +160,12 @@ plan_options session::reading() {
   return o;
 }
 
+/// --pipe: each slot has a block, and there is one to come and one that is done.
+std::size_t session::input_under_way() const {
+  const auto usual = ventilator_options().window_bytes;
+  return settings_.pipe ? std::max(usual, (jobs_ + 2) * settings_.block) : usual;
+}
+
 outcome_writer::options session::output() {
   outcome_writer::options o;
   o.keep_order = settings_.keep_order;
@@ -185,6 +195,7 @@ ventilator_options session::node() {
   };
   o.keep_order = settings_.keep_order && !settings_.coproc.empty();  // others do it themselves
   if (settings_.coproc.empty()) o.window = most_in_hand;
+  o.window_bytes = input_under_way();
   o.max_failures = local_->retries;
   // Our own slots know better: for them --delay and the like do not count.
   if (!settings_.listen.empty() || !settings_.coproc.empty())

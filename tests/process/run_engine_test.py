@@ -422,6 +422,10 @@ class Pipe(Runs):
         got = self.run_it("--pipe", "-k", "-N", "1", "--recstart", ">", "cat; echo", input=b">a\nb>c>")
         self.assertEqual(got, ">a\nb\n>c\n>\n")
 
+    def test_so_many_records_are_in_a_block_if_they_are_known_by_their_start(self):
+        got = self.run_it("--pipe", "-k", "-N", "2", "--recstart", ">", "cat; echo", input=b">a>b>c>d>e")
+        self.assertEqual(got, ">a>b\n>c>d\n>e\n")
+
     def test_a_command_need_not_read_everything(self):
         got = self.run_it("--pipe", "-k", "--block", "200k", "head", "-n1", input=LINES)
         self.assertEqual(got.splitlines()[0], "line 0")
@@ -438,9 +442,26 @@ class Pipe(Runs):
         got = self.run_it("--pipe", "-k", "--header", ":", "-N", "2", "cat; echo", input=b"h\n1\n2\n3\n")
         self.assertEqual(got, "h\n1\n2\n\nh\n3\n\n")
 
-    def test_too_large_a_block_is_refused(self):
-        self.run_it("--pipe", "--block", "17M", "cat", input=b"", code=255)
-        self.assertIn("at most 16M", self.said)
+    def test_blocks_and_records_are_of_any_size_here(self):
+        big = b"x" * 40_000_000 + b"\n"
+        got = self.run_it("--pipe", "-k", "-j2", "--block", "1M", "wc", "-c", input=b"a\n" + big + b"b\n")
+        self.assertEqual(got.split(), ["2", str(len(big)), "2"])
+        got = self.run_it("--pipe", "--round-robin", "-j1", "--block", "20M", "wc", "-c", input=big + big)
+        self.assertEqual(got.split(), [str(2 * len(big))])
+
+    def test_large_blocks_run_side_by_side(self):
+        # Each waits until all four have begun.
+        got = self.run_it("--pipe", "-j4", "--block", "8M", "head -c1 >/dev/null; : > %s/begun{#}; "
+                          "until [ $(ls %s | grep -c begun) = 4 ]; do sleep 0.02; done; cat | wc -c" % (self.dir, self.dir),
+                          input=(b"x" * 8_388_607 + b"\n") * 4)
+        self.assertEqual(got.split(), [str(8_388_607)] * 4)
+
+    def test_a_block_that_is_to_travel_is_at_most_16_MiB(self):
+        self.run_it("--pipe", "--listen", self.tcp_endpoint(), "--block", "16M", "cat", input=b"a\n")
+        self.run_it("--pipe", "--listen", self.tcp_endpoint(), "--block", "16777217", "cat", input=b"", code=255)
+        self.assertIn("at most 16M with --listen", self.said)
+        self.run_it("--pipe", "--listen", self.tcp_endpoint(), "wc", "-c", input=b"x" * 17_000_000, code=1)
+        self.assertIn("the limit is 16777216", self.said)
 
 
 class Coproc(Runs):
