@@ -29,6 +29,7 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -58,6 +59,7 @@ class session {
   void end_coprocesses();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
+  [[nodiscard]] printer::write_aside aside();
   [[nodiscard]] plan_options reading();
   [[nodiscard]] std::size_t input_under_way() const;
   [[nodiscard]] outcome_writer::options output();
@@ -109,7 +111,7 @@ session::session(const settings& s, const std::vector<std::string>& words,
       watch_(
           prepare(signals_), [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
       plan_(s, words, reading()),
-      print_([this] { context_.say.clear(); }),
+      print_(aside()),
       table_(most_in_hand, input_under_way()) {
   if (plan_.total()) {
     status_.count(*plan_.total());
@@ -148,6 +150,10 @@ governor_options session::rules() {
     if (what == halt_policy::decision::now) end_coprocesses();
   };
   return o;
+}
+
+printer::write_aside session::aside() {
+  return [this](const std::function<void()>& write) { context_.say.aside(write); };
 }
 
 plan_options session::reading() {
@@ -241,7 +247,7 @@ std::unique_ptr<result_store> session::store() {
   if (!settings_.coproc.empty())
     return std::make_unique<line_writer>(
         settings_.coproc == "frame" ? line_writer::ending::none : line_writer::ending::newline,
-        rules_, counts_);
+        rules_, counts_, aside());
   auto writer = std::make_unique<outcome_writer>(output(), plan_.command(), table_, rules_,
                                                  room_, print_, counts_);
   writer_ = writer.get();

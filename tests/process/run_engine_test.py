@@ -479,6 +479,16 @@ class Coproc(Runs):
         self.assertEqual(got.split(), ["1", "3"])
         self.assertIn("task 2 failed: time limit passed", self.said)
 
+    def test_a_reader_of_answers_that_goes_ends_the_run_though_the_input_is_silent(self):
+        read, write = os.pipe()
+        node = self.weir("run", "-j1", "--coproc", "cat", input=PIPE, stdout=write)
+        os.close(write)
+        node.feed(b"1\n", more=True)
+        os.read(read, 1)
+        os.close(read)
+        node.feed(b"2\n", more=True)
+        self.ends(node, 141)
+
     def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
         self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
                     input=b"1\n2\n3\n", code=1)
