@@ -43,6 +43,10 @@ class Shells:
     def test_options_of_a_verb(self):
         self.assertEqual(self.offers("weir call --dead"), ["--deadline"])
 
+    def test_options_of_run(self):
+        self.assertEqual(self.offers("weir run --resu"), ["--results", "--resume", "--resume-failed"])
+        self.assertEqual(self.offers("weir run -k --line"), ["--line-buffer"])
+
     def test_options_of_a_node(self):
         self.assertEqual(self.offers("weir-gateway --spool-s"), ["--spool-size"])
 
