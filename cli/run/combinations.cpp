@@ -100,11 +100,6 @@ void check_combinations(const settings& s) {
   if (s.round_robin) check_round_robin(s);
   if (!s.listen.empty()) check_listen(s);
   const bool goes_on = s.resume || s.resume_failed || s.retry_failed;
-  if (!s.results.empty() && goes_on)
-    for (const char* table : {".csv", ".tsv", ".json"})
-      if (s.results.ends_with(table))
-        refuse("--results " + s.results +
-               ": going on would write the table anew; name another");
   if (goes_on && s.joblog.empty())
     refuse(
         "--resume, --resume-failed and --retry-failed need --joblog FILE, which says what was "

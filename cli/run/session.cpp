@@ -185,7 +185,8 @@ outcome_writer::options session::output() {
   if (!settings_.joblog.empty())
     o.log.emplace(goes_on ? "+" + joblog_file(settings_) : settings_.joblog).flush();
   if (!settings_.results.empty()) {
-    o.files = open_results(settings_.results, plan_.command(), plan_.strings());
+    o.files = open_results(settings_.results, plan_.command(), plan_.strings(),
+                           goes_on ? io::if_exists::append : io::if_exists::overwrite);
     o.print = false;
   }
   return o;

@@ -1,6 +1,9 @@
 """weir run: what becomes of commands, their output, and the run. Input and replacement strings have tests of
 their own; comparisons with GNU parallel too."""
+import csv
+import io
 import os
+import re
 import resource
 import signal
 
@@ -79,10 +82,6 @@ class Commands(Runs):
     def test_what_would_be_ignored_or_overwritten_is_refused(self):
         self.run_it("--pipe", "-a", self.path("list"), "wc", code=255)
         self.assertIn("leave out -a, or use < FILE", self.said)
-        self.write("log", b"")
-        self.run_it("--joblog", self.path("log"), "--resume", "--results", self.path("r.csv"), "echo", ":::", "1",
-                    code=255)
-        self.assertIn("would write the table anew", self.said)
 
     def test_no_option_is_ignored_because_of_another(self):
         log = self.path("log")
@@ -218,6 +217,29 @@ class Output(Runs):
         self.assertEqual(self.read("out/1/a/stderr"), b"ea\n")
         self.assertEqual(self.read("out/1/a/seq"), b"1")
         self.assertEqual(self.read("out/1/b\\_c/stdout"), b"ob/c\n")
+
+    def test_no_value_leads_out_of_the_folder_of_results_or_over_anothers(self):
+        long = "\u00e9" * 200
+        values = ["..", ".", "", "a/../../b", long + "1", long + "2", "\\e", "x"]
+        self.run_it("-j1", "--results", self.path("out/deep"), "printf %s", ":::", *values)
+        names = os.listdir(self.path("out/deep/1"))
+        self.assertEqual(len(names), len(values))
+        self.assertEqual(sorted(self.read("out/deep/1/%s/stdout" % name).decode() for name in names), sorted(values))
+        self.assertLessEqual({"\\..", "\\.", "\\e", "\\\\e", "a\\_..\\_..\\_b", "x"}, set(names))
+        self.assertEqual((os.listdir(self.path("out")), os.listdir(self.path("out/deep"))), (["deep"], ["1"]))
+        self.run_it("--header", ":", "--results", self.path("out/deep"), "echo", ":::", "../../up", "1")
+        self.assertEqual(sorted(os.listdir(self.path("out/deep"))), ["..\\_..\\_up", "1"])
+
+    def test_no_value_leads_out_of_the_folder_that_results_names(self):
+        self.run_it("--results", self.path("out/{}.txt"), "echo", ":::", "a/../b", "c/d")
+        self.assertEqual(self.read("out/b.txt"), b"a/../b\n")
+        self.assertEqual(self.read("out/c/d.txt"), b"c/d\n")
+        for value in ("../b", "a/../../b", "/../b"):
+            self.run_it("--results", self.path("out/{}"), "echo", ":::", value, code=255)
+            self.assertRegex(self.said, "--results .*: .*b is not in .*/out/")
+        self.assertEqual([name for name in os.listdir(self.dir) if name.startswith("b")], [])
+        self.run_it("--results", "{}.out", "echo", ":::", self.path("beside"))
+        self.assertEqual(self.read("beside.out"), self.path("beside").encode() + b"\n")
 
     def test_the_joblog_has_nine_columns_and_a_plus_goes_on_in_it(self):
         self.run_it("--joblog", self.path("log"), "echo {}; exit {}", ":::", "0", "3", code=1)
@@ -372,6 +394,24 @@ class Resume(Runs):
     def test_equal_tasks_are_done_as_often_as_they_are_there(self):
         self.go("aa")
         self.assertEqual(self.go("aaa", "--resume"), ["a"])
+
+    def test_going_on_appends_to_a_table_of_results(self):
+        for table, cut in (("r.csv", 3), ("r.tsv", 1), ("r.json", 5)):
+            options = ("-k", "-j1", "--joblog", self.path(table + ".log"), "--results", self.path(table))
+            self.run_it(*options, "printf '1\n2\n%s' {}", ":::", "a", "b")
+            whole = self.read(table)
+            # A crash: the last row is not whole, and its task not in the joblog.
+            self.write(table, whole[:-cut])
+            log = self.read(table + ".log")
+            self.write(table + ".log", log[:log.rindex(b"\n", 0, -1) + 1])
+            self.run_it(*options, "--resume", "printf '1\n2\n%s' {}", ":::", "a", "b", "c")
+            got = self.read(table)
+            self.assertEqual(got[:len(whole) // 2], whole[:len(whole) // 2])
+            values = [len(re.findall(rb"2(?:\n|\\n)%s" % value, got)) for value in (b"a", b"b", b"c")]
+            self.assertEqual(values, [1, 1, 1], got)
+            self.assertEqual(got.count(b"Starttime"), 3 if table == "r.json" else 1)
+        rows = list(csv.reader(io.StringIO(self.read("r.csv").decode(), newline="")))
+        self.assertEqual([row[-2] for row in rows], ["Stdout", "1\n2\na", "1\n2\nb", "1\n2\nc"])
 
     def test_what_failed_is_run_again_as_the_joblog_has_it(self):
         self.write("b", b"")
