@@ -108,7 +108,7 @@ void declare_command(CLI::App& app, settings& s) {
       ->group(group);
   app.add_option("--nice", s.nice, "Run commands with this niceness")
       ->type_name("N")
-      ->check(CLI::Range(-20, 19))
+      ->check(CLI::Range(-20, 19).description(""))
       ->group(group);
 }
 

@@ -124,6 +124,12 @@ class Commands(Runs):
         got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
         self.assertEqual(got, "1\n2\n")
 
+    def test_help_fits_a_terminal(self):
+        text = self.run_it("--help")
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        self.assertNotRegex(text, ":INT|:POSITIVE|:UINT")
+        self.assertIn("--listen", text)
+
     def test_a_mistake_is_255_so_that_no_number_of_failures_looks_like_it(self):
         for arguments, text in ((("--no-such-option", "echo"), "no option --no-such-option"),
                                 (("--sshlogin", "host", "echo"), "weir-worker.*--listen"),
