@@ -38,7 +38,11 @@ void check_pipe(const settings& s) {
               {"--link", s.link},
               {"--trim", !s.trim.empty()},
               {"--shuf", s.shuffle, "shuf(1) before it"},
+              {"-E", !s.end.empty()},
+              {"-L", s.lines.has_value(), "-N"},
               {"-X", s.fill, "--block"},
+              {"-m", s.spread, "--block"},
+              {"--xargs", s.xargs, "--block"},
               {"-s", s.max_bytes > 0, "--block"}});
   refuse_any("--pipe learns how many blocks there are when all is read",
              {{"--bar", s.bar, "--progress"}, {"--eta", s.eta, "--progress"}});

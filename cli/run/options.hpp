@@ -31,7 +31,13 @@ struct settings {
   bool shuffle = false;
   bool skip_blank = false;
   std::optional<std::uint64_t> most;
+  std::optional<std::uint64_t> lines;
+  std::string end;
+  std::string arg_sep = separators().values;
+  std::string arg_file_sep = separators().files;
   bool fill = false;
+  bool spread = false;
+  bool xargs = false;
   std::size_t max_bytes = 0;
   bool pipe = false;
   std::size_t block = std::size_t{1} << 20;

@@ -11,7 +11,7 @@ namespace weir::cli::run {
 
 plan::plan(const settings& s, const std::vector<std::string>& words, plan_options options)
     : stopped_(options.stopped) {
-  auto typed = take_apart(words);
+  auto typed = take_apart(words, {s.arg_sep, s.arg_file_sep});
   auto input = input_of(s);
   input.wake_fd = options.wake_fd;
   input.stopped = options.stopped;
@@ -37,8 +37,10 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
   strings_.plus = s.plus;
   strings_.shell = s.shell;
   strings_.quote = s.quote;
-  const bool fill = s.fill || s.max_bytes > 0;
-  strings_.repeat = s.most.has_value() || fill;
+  const auto most = s.lines ? s.lines : s.most;
+  const bool fill = s.fill || s.spread || s.xargs || s.max_bytes > 0;
+  strings_.spread = !s.fill && (s.spread || s.xargs);
+  strings_.repeat = !strings_.spread && (most || fill);
   strings_.names = records->names();
   strings_.slots = options.jobs;
   auto texts = typed.command;
@@ -47,7 +49,7 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
     throw error(exit_code::usage,
                 "{%} numbers the slots of this machine: with --listen, leave it out");
   has_slot_ = uses_slot(typed.command, strings_);
-  const bool gathers = strings_.repeat && !s.pipe;
+  const bool gathers = (most || fill) && !s.pipe;
   // How many tasks gathered records make is only known afterwards: {##} is refused there.
   if (!gathers) {
     if (options.count || uses_total(texts, strings_)) records = hold(std::move(records));
@@ -55,7 +57,9 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
   }
   command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);
   if (gathers) {
-    records = gather(std::move(records), {s.most, fill, s.max_bytes, options.jobs}, *command_);
+    const bool share = s.fill || s.spread || !s.xargs;
+    records = gather(std::move(records), {most, fill, s.max_bytes, share ? options.jobs : 0},
+                     *command_);
     if (options.count) {
       records = hold(std::move(records));
       total_ = records->total();

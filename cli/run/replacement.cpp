@@ -140,7 +140,7 @@ struct replacement_parser {
   }
 
   [[nodiscard]] std::uint64_t total(const std::string& what) const {
-    if (options.repeat)
+    if (options.repeat || options.spread)
       usage(what + " does not go with -n, -N and -X: tasks are not counted yet");
     if (!options.total) usage(what + ": how many tasks there are is not known here");
     return *options.total;
