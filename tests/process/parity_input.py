@@ -259,7 +259,7 @@ SEVERAL = [
          stdin=b"a \nb\t\nc\n\nd\n \ne\nf ", out=b"[a b\tc]\n[]\n[d]\n[ e]\n[f ]\n"),
     case("-L counts lines that were joined once", "-L2", "-k", "echo", "[{}]", stdin=b"a\nb\n\nc \nd\ne\n",
          out=b"[a] [b]\n[] [c d]\n[e]\n"),
-    case("-L with columns", "-L2", "--colsep", ":", "-k", "echo", "{1} {2} {3} {4}",
+    case("-L with columns", "-L2", "--colsep", ":", "-k", "echo", "{1}", "{2}", "{3}", "{4}",
          stdin=b"a:b\nc:d\ne:f\n", out=b"a b c d\ne f\n"),
     case("-L with words", "-L2", "-k", "echo", "x{}y", ":::", "a", "b ", "c", out=b"xay xb cy\n"),
     case("-E ends the input", "-E", "END", "-k", "echo", stdin=b"a\nEND \nEND\nb\n", out=b"a\nEND \n"),
