@@ -134,14 +134,19 @@ enum class newlines_within : std::uint8_t { none, quoted };
 bool open_table(std::optional<io::output>& file, const std::string& name,
                 io::if_exists existing, newlines_within rows) {
   std::uint64_t whole = 0;
-  if (existing == io::if_exists::append) {
+  std::error_code unknown;  // what is wrong with it, opening it says
+  if (existing == io::if_exists::append && fs::is_regular_file(name, unknown)) {
     std::ifstream in(name, std::ios::binary);
     std::uint64_t at = 0;
     bool quoted = false;
-    for (char c; in.get(c); ++at) {
-      if (c == '"' && rows == newlines_within::quoted) quoted = !quoted;
-      if (c == '\n' && !quoted) whole = at + 1;
-    }
+    std::string piece(std::size_t{64} * 1024, '\0');
+    while (in.read(piece.data(), static_cast<std::streamsize>(piece.size())), in.gcount() > 0)
+      for (std::streamsize i = 0; i < in.gcount(); ++i) {
+        const char c = piece[static_cast<std::size_t>(i)];
+        ++at;
+        if (c == '"' && rows == newlines_within::quoted) quoted = !quoted;
+        if (c == '\n' && !quoted) whole = at;
+      }
     if (at > whole && ::truncate(name.c_str(), static_cast<off_t>(whole)) != 0)
       throw error(exit_code::io, "--results " + name + ": " + std::strerror(errno));
   }
