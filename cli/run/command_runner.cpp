@@ -1,6 +1,7 @@
 #include "command_runner.hpp"
 
 #include "exec/command.hpp"
+#include "io/text.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -38,6 +39,12 @@ exec::unique_fd copy_of(int fd) { return exec::unique_fd(::fcntl(fd, F_DUPFD_CLO
 
 char* mutable_c_str(const std::string& text) {
   return const_cast<char*>(text.c_str());  // execve() promises not to change it
+}
+
+std::string seconds_text(duration length) {
+  std::string text;
+  io::append_number(text, std::chrono::duration<double>(length).count(), 1);
+  return text;
 }
 
 void read_empty(int eventfd) {
@@ -200,6 +207,8 @@ void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_ha
       now.result.end.ok = false;
       now.result.end.exit_code = -1;
       if (now.result.end.signal == 0) now.result.end.signal = SIGTERM;
+      say(now, "task " + std::to_string(now.task.number) + ": ended after its time limit of " +
+                   seconds_text(now.expires - now.started) + " s (--timeout)");
       break;
     case cut_short::no:
       break;
@@ -310,16 +319,19 @@ bool command_runner::open_streams(std::string_view input, streams& ours, streams
 void command_runner::complain(attempt_in_hand& now, std::string_view what, int number) {
   now.result.end.ok = false;
   if (now.result.end.exit_code == 0) now.result.end.exit_code = 126;
-  std::string text = "weir run: " + std::string(what) + ": ";
+  std::string text = std::string(what) + ": ";
   text += number == ENOENT ? "command not found" : std::strerror(number);
   if (number == E2BIG) text += " (put less into one command, or feed it with --pipe)";
-  text += '\n';
+  say(now, text);
+}
+
+/// Behind what the command itself has said.
+void command_runner::say(attempt_in_hand& now, const std::string& text) {
+  const std::string line = "weir run: " + text + "\n";
+  if (context_.output == output_mode::keep) return now.result.err.append(line);
   kept_output said(context_.room);
-  said.append(text);
-  if (context_.output == output_mode::keep)
-    now.result.err = std::move(said);
-  else
-    context_.print.lines(stream::err, said, now.tag);
+  said.append(line);
+  context_.print.lines(stream::err, said, now.tag);
 }
 
 /// Returns when the command has exited.

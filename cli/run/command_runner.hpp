@@ -90,6 +90,7 @@ class command_runner final : public exec::runner {
   void exchange(attempt_in_hand& now);
   void take(stream which, attempt_in_hand& now);
   void conclude(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now, cut_short why);
+  void say(attempt_in_hand& now, const std::string& text);
   void complain(attempt_in_hand& now, std::string_view what, int number);
 
   run_context& context_;

@@ -5,6 +5,8 @@
 
 #include <weir/error.hpp>
 
+#include <unistd.h>
+
 #include <utility>
 
 namespace weir::cli::run {
@@ -21,6 +23,11 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
         exit_code::usage,
         "--pipe cuts standard input into blocks, there are no values: leave out what is "
         "behind ::: or ::::, or use < FILE");
+  const bool from_standard_input = s.pipe || (typed.sources.empty() && s.files.empty());
+  if (from_standard_input && !s.retry_failed && ::isatty(STDIN_FILENO) == 1 && input.warn)
+    input.warn(
+        "reading from the terminal, to Ctrl-D (values can also stand behind :::, or in a "
+        "file: -a FILE)");
   // One source that is empty.
   if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
   input.nul_allowed = !s.coproc.empty();  // there values are no arguments

@@ -284,14 +284,15 @@ void session::on_signal(int signal) {
     for (const auto& line : lines) context_.say.notice(line);
     return;
   }
+  // First it is done and then said, as nobody may be reading standard error.
   if (signal == SIGHUP) {
-    context_.say.notice("finishing what runs, starting no more");
-    return rules_.press(pressure::start_no_more);
+    rules_.press(pressure::start_no_more);
+    return context_.say.notice("finishing what runs, starting no more");
   }
   const bool again = ended_by_.exchange(signal) != 0;
-  context_.say.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
   rules_.press(again ? pressure::kill_all : pressure::end_all);
   end_coprocesses();
+  context_.say.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
 }
 
 void session::on_tick() {

@@ -267,8 +267,12 @@ class Control(Runs):
         self.assertEqual(self.read("tries"), b"x\nx\n")
 
     def test_what_takes_too_long_is_ended_and_fails(self):
-        self.run_it("--joblog", self.path("log"), "--timeout", "0.2", "sleep", ":::", "1000", code=1)
-        self.assertEqual(self.joblog()[1][5:7], ["-1", "15"])
+        for options in ((), ("--line-buffer",)):
+            got = self.run_it("--joblog", self.path("log"), "--timeout", "0.2", *options,
+                              "echo out; echo err >&2; exec sleep {}", ":::", "1000", code=1)
+            self.assertEqual(self.joblog()[1][5:7], ["-1", "15"])
+            self.assertEqual(got, "out\n")
+            self.assertRegex(self.said, r"^err\nweir run: task 1: ended after its time limit of 0\.2 s \(--timeout\)\n$")
 
     def test_what_takes_much_longer_than_others_is_ended(self):
         self.run_it("-j1", "--timeout", "2000%", "--joblog", self.path("log"), "sleep", ":::", "0.01", "0.01",
@@ -358,6 +362,17 @@ class Control(Runs):
         self.run_it("-j4", "--delay", "0.2", "--joblog", self.path("log"), "true", ":::", "1", "2", "3")
         starts = sorted(float(row[1]) for row in self.joblog().values())
         self.assertGreaterEqual(starts[2] - starts[0], 0.39)
+
+    def test_nothing_starts_while_the_machine_has_not_what_is_asked_for(self):
+        for options in (("--load", "0"), ("--load", "0%"), ("--memfree", "900T")):
+            node = self.weir("run", "-j2", *options, "touch", ":::", self.path("begun"))
+            wait_until(lambda: node.threads() > 3, "its slots are there")
+            node.send(signal.SIGTERM)
+            self.ends(node, 128 + signal.SIGTERM)
+            self.assertFalse(os.path.exists(self.path("begun")), options)
+            self.assertSays(node, "0 done, 1 not")
+        got = self.run_it("--load", "1000000", "--memfree", "1k", "--delay", "1ms", "echo", ":::", "1", "2")
+        self.assertEqual(sorted(got.split()), ["1", "2"])
 
     def test_a_dry_run_prints_commands_and_runs_none(self):
         got = self.run_it("-k", "--dry-run", "touch %s; echo {}" % self.path("made"), ":::", "a b")
@@ -596,6 +611,7 @@ class OtherMachines(Runs):
                               "until [ -e %s ]; do sleep 0.02; done; : {}" % self.path("go"), ":::", "1", "2")
         self.ends(node, 1)
         self.assertEqual([row[5] for row in self.joblog().values() if row[0] != ":"], ["-1"])
+        self.assertSays(node, "weir run: task [12]: ended after its time limit of 4 s")
 
     def test_a_delay_before_a_start_here_is_no_part_of_the_time_that_it_may_take(self):
         node = self.start_run("--delay", "0.6", "--timeout", "0.5", "true", ":::", "1", "2", "3")

@@ -184,6 +184,15 @@ class Status(Case):
         self.ends(node, 0)
         self.assertEqual(screen.lines(), [""])
 
+    def test_who_has_forgotten_the_values_is_told_that_the_terminal_is_read(self):
+        screen = Screen()
+        node = self.weir("run", "echo", "got", input=screen.slave)
+        screen.given_away()
+        self.says(node, "reading from the terminal, to Ctrl-D")
+        os.write(screen.master, b"a\n\x04")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout(), b"got a\n")
+
     def test_nothing_is_drawn_unless_asked_for(self):
         node, screen = self.on_terminal("true", ":::", *"abcd")
         self.ends(node, 0)
