@@ -38,7 +38,8 @@ CLI::Option* size(CLI::App& app, const std::string& flags, std::size_t& target,
             try {
               target = parse_amount(given);
             } catch (const error& e) {
-              throw CLI::ValidationError(flags.substr(flags.find("--")), e.what());
+              const auto name = flags.substr(flags.find("--"));
+              throw CLI::ValidationError(name.substr(0, name.find(',')), e.what());
             }
           },
           description)
@@ -71,6 +72,7 @@ void declare_input(CLI::App& app, settings& s) {
   auto* most =
       app.add_option("-n,--max-args,-N,--max-replace-args", s.most, "So many values in a task")
           ->type_name("MAX")
+          ->check(CLI::Range(0, INT32_MAX).description(""))
           ->group(group);
   app.add_option("-L", s.lines,
                  "The same, and a line that ends with a blank goes on in the next")
@@ -171,6 +173,7 @@ void declare_control(CLI::App& app, settings& s) {
       ->group(group);
   app.add_option("--retries", s.retries, "Run it up to N times until it succeeds; 0: for ever")
       ->type_name("N")
+      ->check(CLI::Range(0, INT32_MAX).description(""))
       ->group(group);
   text(app, "--timeout", s.timeout, "TIME",
        "End what takes longer: 30, 5m, or 300%, of the median of those that succeeded")

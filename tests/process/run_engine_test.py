@@ -135,6 +135,11 @@ class Commands(Runs):
                                 (("--sshlogin", "host", "echo"), "weir-worker.*--listen"),
                                 (("--halt", "sometimes", "echo"), "--halt sometimes: expected"),
                                 (("-j", "many", "echo"), "not a number"),
+                                (("-n", "-1", "echo"), "-1 not in range"),
+                                (("-L", "0", "echo"), "0 not in range"),
+                                (("--retries", "-1", "echo"), "-1 not in range"),
+                                (("--block", "much", "--pipe", "cat"), "--block: 'much' is not a size"),
+                                (("--arg-sep", "::::", "echo"), "cannot be empty or alike"),
                                 (("--term-seq", "TERM,x", "echo"), "no number of milliseconds")):
             self.run_it(*arguments, ":::", "1", code=255)
             self.assertRegex(self.said, text)
