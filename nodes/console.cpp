@@ -121,8 +121,13 @@ void console::status(const progress_figures& figures, time_point now) {
 }
 
 void console::clear() {
+  aside([] {});
+}
+
+void console::aside(const std::function<void()>& write) {
   const std::lock_guard lock(mutex_);
   if (!std::exchange(line_, {}).empty()) write_all(fd_, erase);
+  write();
 }
 
 }  // namespace weir::nodes

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -55,6 +56,8 @@ class console {
   void status(const progress_figures& figures, time_point now);
   /// Removes the status line, until the next status().
   void clear();
+  /// The same around what somebody else has to write to the terminal.
+  void aside(const std::function<void()>& write);
   [[nodiscard]] bool shows_status() const { return terminal_; }
 
  private:

@@ -90,10 +90,11 @@ std::vector<option_group> option_groups(const CLI::App& app) {
   return groups;
 }
 
-std::string option_names(const CLI::App& app) {
+std::string option_names(const CLI::App& app, which_options which) {
   std::string names;
   for (const auto& group : option_groups(app))
     for (const auto* option : group.options) {
+      if (which == which_options::with_value && option->get_items_expected_min() == 0) continue;
       for (const auto& name : option->get_snames()) names += "-" + name + "\n";
       for (const auto& name : option->get_lnames()) names += "--" + name + "\n";
     }

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,9 @@ struct option_group {
 [[nodiscard]] std::string help_text(const CLI::App& app, const program& about,
                                     std::size_t width = 80);
 
-/// The names of all options, "-j" and "--jobs", a line each: for completion in shells.
-[[nodiscard]] std::string option_names(const CLI::App& app);
+/// With a value: those whose value is the next word, unless it is in the same one.
+enum class which_options : std::uint8_t { all, with_value };
+/// The names of options, "-j" and "--jobs", a line each: for completion in shells.
+[[nodiscard]] std::string option_names(const CLI::App& app, which_options which);
 
 }  // namespace weir::nodes

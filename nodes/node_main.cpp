@@ -70,7 +70,12 @@ void declare_common(CLI::App& app, const program& about, common& options) {
   app.add_flag_callback("--man", [&app, &about, leave] { leave(man_page(app, about)); })
       ->configurable(false)
       ->group("");
-  app.add_flag_callback("--list-options", [&app, leave] { leave(option_names(app)); })
+  app.add_flag_callback("--list-options",
+                        [&app, leave] { leave(option_names(app, which_options::all)); })
+      ->configurable(false)
+      ->group("");
+  app.add_flag_callback("--list-value-options",
+                        [&app, leave] { leave(option_names(app, which_options::with_value)); })
       ->configurable(false)
       ->group("");
 }

@@ -36,9 +36,10 @@ struct node_context {
 ///       });
 ///   }
 ///
-/// Common options: -h --help, --version, --man (hidden), --list-options (hidden), -v -q,
-/// --name, --config FILE. What the command line says goes before the configuration file, and
-/// that before the environment. A key of the file that is no option is an error.
+/// Common options: -h --help, --version, -v -q, --name, --config FILE; hidden: --man,
+/// --list-options and, for completion, --list-value-options. What the command line says goes
+/// before the configuration file, and that before the environment. A key of the file that is no
+/// option is an error.
 ///
 /// Standard descriptors that are closed are occupied first, so that no file or socket becomes
 /// standard output; using one fails with EBADF, so `weir-sink >&-` does not succeed silently.

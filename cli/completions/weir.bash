@@ -31,15 +31,35 @@ _weir_methods() {
   done
 }
 
+# Whether the command of `weir run` has begun: what follows it is none of our options.
+_weir_in_command() {
+  local word takes_value=" $(weir run --list-value-options 2>/dev/null | tr '\n' ' ') "
+  is_value=
+  for word in "${words[@]:2:${#words[@]}-3}"; do
+    if [[ $is_value ]]; then
+      is_value=
+    elif [[ $word == -- || $word != -* ]]; then
+      return 0
+    elif [[ $takes_value == *" $word "* ]]; then
+      is_value=1
+    fi
+  done
+  return 1
+}
+
 _weir() {
-  local words cur
+  local words cur is_value
   _weir_words
   if ((${#words[@]} == 2)); then
     _weir_offer "$(weir --list-verbs 2>/dev/null) --help --version"
+  elif [[ ${words[1]} == run ]] && _weir_in_command; then
+    return # files
   elif [[ $cur == -* ]]; then
     _weir_offer "$(weir "${words[1]}" --list-options 2>/dev/null)"
   elif [[ ${words[1]} == @(call|submit) ]]; then
     _weir_offer "$(_weir_methods)"
+  elif [[ ${words[1]} == run && ! $is_value ]]; then
+    mapfile -t COMPREPLY < <(compgen -c -- "$cur")
   fi
 }
 

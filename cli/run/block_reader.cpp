@@ -11,46 +11,63 @@
 #include <utility>
 
 namespace weir::cli::run {
+namespace {
+
+/// At most what a pipe holds unless somebody has made it longer than anybody may.
+constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
+/// A larger block gets its memory as it grows: it may never get so large.
+constexpr std::size_t most_reserved = std::size_t{16} << 20;
+
+}  // namespace
 
 block_reader::block_reader(int fd, int wake_fd, block_options options)
     : fd_(fd),
       wake_fd_(wake_fd),
       options_(std::move(options)),
       separator_(options_.record_end + options_.record_start),
-      separator_end_(options_.record_end.size()) {
+      separator_end_(options_.record_end.size()),
+      chunk_(new char[chunk_bytes]) {
   options_.block = std::max<std::size_t>(options_.block, 1);
 }
 
 /// Where the next block ends in the buffer; 0: not known yet.
-std::size_t block_reader::cut() const {
+std::size_t block_reader::cut() {
   if (separator_.empty()) return buffer_.size() < options_.block ? 0 : options_.block;
+  // Nothing is looked at twice, however long a record is.
+  const auto not_yet = [this] {
+    searched_ = buffer_.size() - std::min(buffer_.size(), separator_.size() - 1);
+    return 0;
+  };
   if (options_.records > 0) {
-    std::size_t at = 0;
-    // A start at the very beginning ends nothing.
-    for (std::uint64_t n = 0; n < options_.records; ++n) {
-      const auto from = at == 0 && separator_end_ == 0 ? 1 : at;
-      const auto hit = buffer_.find(separator_, from);
-      if (hit == buffer_.npos) return 0;
-      at = hit + separator_end_;
+    for (; records_found_ < options_.records; ++records_found_) {
+      // A start where the record begins does not end it.
+      const auto from = records_end_ + (separator_end_ == 0 ? 1 : 0);
+      const auto hit = buffer_.find(separator_, std::max(from, searched_));
+      if (hit == buffer_.npos) return not_yet();
+      records_end_ = hit + separator_end_;
     }
-    return at;
+    return records_end_;
   }
   if (buffer_.size() < options_.block) return 0;
-  auto hit =
-      buffer_.rfind(separator_, options_.block - std::min(options_.block, separator_end_));
-  if (hit == buffer_.npos || hit + separator_end_ == 0) hit = buffer_.find(separator_, 1);
-  return hit == buffer_.npos ? 0 : hit + separator_end_;
+  auto hit = buffer_.npos;
+  if (searched_ < options_.block)
+    hit = buffer_.rfind(separator_, options_.block - std::min(options_.block, separator_end_));
+  if (hit == buffer_.npos || hit + separator_end_ == 0)
+    hit = buffer_.find(separator_, std::max<std::size_t>(searched_, 1));
+  return hit == buffer_.npos ? not_yet() : hit + separator_end_;
 }
 
 bool block_reader::next(std::string& block) {
   for (;;) {
-    const auto end = ended_ && cut() == 0 ? buffer_.size() : cut();
+    auto end = cut();
+    if (end == 0 && ended_) end = buffer_.size();
     if (end > 0) {
       // The rest is short, or is cut again from where it is: either way this copies little.
       std::string rest(buffer_, end);
       buffer_.resize(end);
       block.swap(buffer_);
       buffer_ = std::move(rest);
+      searched_ = records_end_ = records_found_ = 0;
       return true;
     }
     if (ended_ || !read_more()) return false;
@@ -74,18 +91,17 @@ bool block_reader::read_more() {
     }
     if (either[1].revents != 0) return false;
   }
-  // A whole block at a time, if the input has it.
-  const auto before = buffer_.size();
-  const auto room = std::max<std::size_t>(options_.block > before ? options_.block - before : 0,
-                                          std::size_t{64} * 1024);
-  buffer_.resize(before + room);
+  // No more than the block, so that little is left over, unless it has got longer than that.
+  const auto have = buffer_.size();
+  const auto room =
+      options_.block > have ? std::min(options_.block - have, chunk_bytes) : chunk_bytes;
   ssize_t n = 0;
-  do n = ::read(fd_, buffer_.data() + before, room);
+  do n = ::read(fd_, chunk_.get(), room);
   while (n < 0 && errno == EINTR);
-  const int why = errno;
-  buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
   if (n < 0)
-    throw error(exit_code::io, std::string("reading standard input: ") + std::strerror(why));
+    throw error(exit_code::io, std::string("reading standard input: ") + std::strerror(errno));
+  buffer_.reserve(std::min(options_.block, most_reserved));
+  buffer_.append(chunk_.get(), static_cast<std::size_t>(n));
   ended_ = n == 0;
   return true;
 }

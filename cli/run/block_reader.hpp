@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace weir::cli::run {
@@ -30,7 +31,7 @@ class block_reader {
   [[nodiscard]] std::string first_line();
 
  private:
-  [[nodiscard]] std::size_t cut() const;
+  [[nodiscard]] std::size_t cut();
   [[nodiscard]] bool read_more();
 
   int fd_;
@@ -39,6 +40,11 @@ class block_reader {
   std::string separator_;
   std::size_t separator_end_ = 0;  // how much of it belongs to the record before
   std::string buffer_;
+  std::unique_ptr<char[]> chunk_;  // read into: a string would be filled with zeros first
+  // How far the search for the end of the block in buffer_ has come:
+  std::size_t searched_ = 0;
+  std::size_t records_end_ = 0;
+  std::uint64_t records_found_ = 0;
   bool ended_ = false;
 };
 

@@ -1,11 +1,11 @@
 #include "command_runner.hpp"
 
 #include "exec/command.hpp"
+#include "io/text.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,9 +41,20 @@ char* mutable_c_str(const std::string& text) {
   return const_cast<char*>(text.c_str());  // execve() promises not to change it
 }
 
+std::string seconds_text(duration length) {
+  std::string text;
+  io::append_number(text, std::chrono::duration<double>(length).count(), 1);
+  return text;
+}
+
 void read_empty(int eventfd) {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto n = ::read(eventfd, &count, sizeof count);
+}
+
+/// That its time is up we see for ourselves: the claim's time counts from before the start.
+bool is_unwanted(const exec::claim& tasks, std::uint32_t i) {
+  return tasks.why_stop(i) == exec::stop_reason::cancelled;
 }
 
 }  // namespace
@@ -66,7 +77,6 @@ struct command_runner::attempt_in_hand {
   time_point expires = time_point::max();
   ending end;
   std::string tag;
-  int exit_status = 0;
 };
 
 command_runner::command_runner(run_context& context)
@@ -77,9 +87,6 @@ command_runner::command_runner(run_context& context)
     own_out_ = copy_of(STDOUT_FILENO);
     own_err_ = copy_of(STDERR_FILENO);
   }
-  // Linux has a niceness for each thread, and a process begins with that of the thread that
-  // started it.
-  if (context_.nice != 0) (void)::setpriority(PRIO_PROCESS, 0, context_.nice);
 }
 
 command_runner::~command_runner() { ::close(self_.wake_fd); }
@@ -92,7 +99,7 @@ void command_runner::run_one(exec::claim& tasks, std::uint32_t i) {
   const auto id = tasks.id(i);
   const auto task = context_.tasks.find(id.seq);
   // Not there: its outcome has come from elsewhere, and nobody wants another.
-  const auto unwanted = [&] { return tasks.cancelled(i); };
+  const auto unwanted = [&] { return is_unwanted(tasks, i); };
   if (!task || unwanted()) return tasks.fail(i, status::cancelled, {});
   if (!context_.rules.may_start(unwanted)) {
     if (unwanted()) return tasks.fail(i, status::cancelled, {});
@@ -102,30 +109,86 @@ void command_runner::run_one(exec::claim& tasks, std::uint32_t i) {
     return tasks.fail(i, status::cancelled, std::move(details));
   }
   attempt_in_hand now(context_.room, *task, id, tasks.attempt(), context_.slots);
-  auto why = cut_short::no;
-  const bool runs = start(now, tasks.payload(i));
-  context_.rules.started();
-  if (runs) {
-    self_.number = task->number;
-    self_.since = now.started;
-    self_.give_way = false;
-    self_.describe = [this, &now] {
-      return context_.command.text(now.task.values, now.where());
-    };
-    context_.rules.enter(self_);
-    why = attend(tasks, i, now);
-    context_.rules.leave(self_);
-    now.exit_status = child_.end();
-    if (context_.output != output_mode::inherit)
-      for (int reads = 0; reads < most_left_reads && (now.ours.out || now.ours.err); ++reads)
-        exchange(now);
-    const auto verdict = exec::judge_exit(now.exit_status);
-    now.result.end = {verdict.code == status::ok, std::max(verdict.details.exit_code, 0),
-                      verdict.details.signal};
-    now.result.runtime = std::chrono::duration<double>(clock::now() - now.started).count();
-    wrote_much_ = now.result.out.size() > much;
+  try {
+    const auto why = carry_out(tasks, i, now);
+    conclude(tasks, i, now, why);
+  } catch (...) {  // output that can be neither kept nor printed: no other will be
+    context_.late.keep(std::current_exception());
+    context_.rules.press(governor::pressure::end_all);
+    conclude(tasks, i, now, cut_short::run_ends);
   }
-  conclude(tasks, i, now, why);
+}
+
+/// Who waits for --delay is told of every start, whatever came of it.
+class command_runner::start_report {
+ public:
+  explicit start_report(governor& to) : to_(to) {}
+  ~start_report() { to_.started(); }
+  start_report(const start_report&) = delete;
+  start_report& operator=(const start_report&) = delete;
+
+ private:
+  governor& to_;
+};
+
+/// Between its start and its end, others know of the command. Neither is left out, whatever
+/// becomes of its output.
+class command_runner::presence {
+ public:
+  presence(command_runner& of, const attempt_in_hand& now) : of_(of) {
+    running_task& self = of_.self_;
+    self.number = now.task.number;
+    self.since = now.started;
+    self.give_way = false;
+    self.describe = [&of, &now] {
+      return of.context_.command.text(now.task.values, now.where());
+    };
+    of_.context_.rules.enter(self);
+  }
+  ~presence() {
+    if (of_.child_.running()) (void)end();
+  }
+  presence(const presence&) = delete;
+  presence& operator=(const presence&) = delete;
+  /// The command's exit status, see exec::child::end().
+  int end() {
+    of_.context_.rules.leave(of_.self_);
+    return of_.child_.end();
+  }
+
+ private:
+  command_runner& of_;
+};
+
+std::string_view command_runner::input_of(const attempt_in_hand& now,
+                                          std::string_view payload) const {
+  switch (context_.reads) {
+    case run_context::input::record:
+      return now.task.input;
+    case run_context::input::payload:
+      return payload;
+    case run_context::input::none:
+      break;
+  }
+  return {};
+}
+
+/// To the end of the command, if it can be started at all.
+command_runner::cut_short command_runner::carry_out(exec::claim& tasks, std::uint32_t i,
+                                                    attempt_in_hand& now) {
+  if (!start(now, input_of(now, tasks.payload(i)))) return cut_short::no;
+  presence here(*this, now);
+  const auto why = attend(tasks, i, now);
+  const int exit_status = here.end();
+  if (context_.output != output_mode::inherit)
+    for (int reads = 0; reads < most_left_reads && (now.ours.out || now.ours.err); ++reads)
+      exchange(now);
+  const auto verdict = exec::judge_exit(exit_status);
+  now.result.end = {verdict.code == status::ok, std::max(verdict.details.exit_code, 0),
+                    verdict.details.signal};
+  now.result.runtime = std::chrono::duration<double>(clock::now() - now.started).count();
+  wrote_much_ = now.result.out.size() > much;
+  return why;
 }
 
 void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now,
@@ -144,6 +207,8 @@ void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_ha
       now.result.end.ok = false;
       now.result.end.exit_code = -1;
       if (now.result.end.signal == 0) now.result.end.signal = SIGTERM;
+      say(now, "task " + std::to_string(now.task.number) + ": ended after its time limit of " +
+                   seconds_text(now.expires - now.started) + " s (--timeout)");
       break;
     case cut_short::no:
       break;
@@ -160,10 +225,11 @@ void command_runner::conclude(exec::claim& tasks, std::uint32_t i, attempt_in_ha
 }
 
 /// False: there is nothing to wait for, and `now.result` says why.
-bool command_runner::start(attempt_in_hand& now, std::string_view payload) {
+bool command_runner::start(attempt_in_hand& now, std::string_view input) {
+  const start_report when_over(context_.rules);
   now.started = clock::now();
   now.result.started = exec::wall_clock();
-  if (context_.payload_is_input) now.result.sent = payload.size();
+  now.result.sent = input.size();
   if (context_.tag) now.tag = context_.tag(now.task, now.where());
   if (context_.dry_run || context_.say != announce::no) {
     const std::string line = context_.command.text(now.task.values, now.where()) + "\n";
@@ -177,7 +243,7 @@ bool command_runner::start(attempt_in_hand& now, std::string_view payload) {
     if (context_.dry_run) return false;
   }
   streams its;
-  if (!open_streams(payload, now.ours, its)) {
+  if (!open_streams(input, now.ours, its)) {
     complain(now, "cannot open a pipe", errno);
     return false;
   }
@@ -227,7 +293,7 @@ exec::spawned command_runner::spawn(attempt_in_hand& now, const streams& its) {
   return spawner_.start(what);
 }
 
-bool command_runner::open_streams(std::string_view payload, streams& ours, streams& its) {
+bool command_runner::open_streams(std::string_view input, streams& ours, streams& its) {
   if (context_.output != output_mode::inherit) {
     exec::pipe_ends out = exec::open_pipe();
     exec::pipe_ends err = exec::open_pipe();
@@ -239,13 +305,13 @@ bool command_runner::open_streams(std::string_view payload, streams& ours, strea
     its.out = std::move(out.write);
     its.err = std::move(err.write);
   }
-  if (!context_.payload_is_input) return true;
+  if (context_.reads == run_context::input::none) return true;
   exec::pipe_ends in = exec::open_pipe();
   if (!in.read) return false;
   exec::set_nonblocking(in.write);
   its.in = std::move(in.read);
   ours.in = std::move(in.write);
-  ours.unwritten = payload;
+  ours.unwritten = input;
   (void)::fcntl(ours.in.get(), F_SETPIPE_SZ, input_pipe_bytes);
   return true;
 }
@@ -253,16 +319,19 @@ bool command_runner::open_streams(std::string_view payload, streams& ours, strea
 void command_runner::complain(attempt_in_hand& now, std::string_view what, int number) {
   now.result.end.ok = false;
   if (now.result.end.exit_code == 0) now.result.end.exit_code = 126;
-  std::string text = "weir run: " + std::string(what) + ": ";
+  std::string text = std::string(what) + ": ";
   text += number == ENOENT ? "command not found" : std::strerror(number);
   if (number == E2BIG) text += " (put less into one command, or feed it with --pipe)";
-  text += '\n';
+  say(now, text);
+}
+
+/// Behind what the command itself has said.
+void command_runner::say(attempt_in_hand& now, const std::string& text) {
+  const std::string line = "weir run: " + text + "\n";
+  if (context_.output == output_mode::keep) return now.result.err.append(line);
   kept_output said(context_.room);
-  said.append(text);
-  if (context_.output == output_mode::keep)
-    now.result.err = std::move(said);
-  else
-    context_.print.lines(stream::err, said, now.tag);
+  said.append(line);
+  context_.print.lines(stream::err, said, now.tag);
 }
 
 /// Returns when the command has exited.
@@ -305,7 +374,7 @@ command_runner::cut_short command_runner::attend(exec::claim& tasks, std::uint32
 command_runner::cut_short command_runner::look(exec::claim& tasks, std::uint32_t i,
                                                attempt_in_hand& now, time_point at) {
   if (context_.rules.level() >= governor::pressure::end_all) return cut_short::run_ends;
-  if (tasks.cancelled(i)) return cut_short::not_wanted;
+  if (is_unwanted(tasks, i)) return cut_short::not_wanted;
   if (self_.give_way) return cut_short::gives_way;
   if (context_.rules.limit_moves()) {
     const auto limit = context_.rules.time_limit();

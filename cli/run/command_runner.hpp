@@ -7,6 +7,7 @@
 #include "exec/spawn.hpp"
 #include "exec/unique_fd.hpp"
 #include "governor.hpp"
+#include "late_failure.hpp"
 #include "printer.hpp"
 #include "slot_numbers.hpp"
 #include "spool.hpp"
@@ -39,12 +40,14 @@ struct run_context {
   spool& room;
   printer& print;
   slot_numbers& slots;
+  late_failure& late;
   term_sequence to_end;
   output_mode output = output_mode::keep;
   announce say = announce::no;
   bool dry_run = false;
-  bool payload_is_input = false;  ///< --pipe: the task is read from standard input
-  int nice = 0;
+  /// --pipe: what a command reads from standard input.
+  enum class input : std::uint8_t { none, record, payload };
+  input reads = input::none;
   std::uint32_t retries = 1;  ///< attempts that may fail
   /// The tag for --line-buffer.
   std::function<std::string(const task_record&, place)> tag{};
@@ -55,6 +58,8 @@ struct run_context {
 /// One process for each task. Unlike exec::process_runner it makes the arguments of what the
 /// user has written and of columns, keeps output of any size, and ends commands when --halt,
 /// --timeout or --memfree says so.
+///
+/// Errors     What cannot be kept or printed goes to run_context::late, and ends the run.
 class command_runner final : public exec::runner {
  public:
   explicit command_runner(run_context& context);
@@ -69,17 +74,23 @@ class command_runner final : public exec::runner {
     std::string_view unwritten;
   };
   struct attempt_in_hand;
+  class start_report;
+  class presence;
 
   void run_one(exec::claim& tasks, std::uint32_t i);
-  [[nodiscard]] bool start(attempt_in_hand& now, std::string_view payload);
+  [[nodiscard]] cut_short carry_out(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now);
+  [[nodiscard]] std::string_view input_of(const attempt_in_hand& now,
+                                          std::string_view payload) const;
+  [[nodiscard]] bool start(attempt_in_hand& now, std::string_view input);
   [[nodiscard]] exec::spawned spawn(attempt_in_hand& now, const streams& its);
-  [[nodiscard]] bool open_streams(std::string_view payload, streams& ours, streams& its);
+  [[nodiscard]] bool open_streams(std::string_view input, streams& ours, streams& its);
   cut_short attend(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now);
   [[nodiscard]] cut_short look(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now,
                                proto::time_point at);
   void exchange(attempt_in_hand& now);
   void take(stream which, attempt_in_hand& now);
   void conclude(exec::claim& tasks, std::uint32_t i, attempt_in_hand& now, cut_short why);
+  void say(attempt_in_hand& now, const std::string& text);
   void complain(attempt_in_hand& now, std::string_view what, int number);
 
   run_context& context_;

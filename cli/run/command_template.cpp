@@ -55,8 +55,8 @@ struct argument_word {
     return once;
   }
 
-  void add_to(std::vector<std::string>& argv, const arguments& task, place where,
-              bool repeat) const {
+  void add_to(std::vector<std::string>& argv, const arguments& task, place where, bool repeat,
+              bool spread) const {
     if (is_repeated(repeat) && !task.values.empty()) {
       for (const auto& value : task.values) argv.push_back(repeated(value, task, where));
       return;
@@ -70,7 +70,12 @@ struct argument_word {
       }
       bool first = true;
       p.instead->expand(task, where, [&](const std::string& value) {
-        if (!std::exchange(first, false)) text += ' ';
+        if (!std::exchange(first, false)) {
+          if (spread)
+            argv.push_back(std::exchange(text, {}));
+          else
+            text += ' ';
+        }
         text += value;
         found = true;
       });
@@ -101,9 +106,9 @@ void add_quoted(std::string& out, const script_part& part, std::string_view valu
     append_quoted(out, value, part.where, part.always_quoted);
 }
 
-/// One value for {}, if given; else all.
+/// One value for {}, if given; else all, as one word unless they are spread.
 void add_word(std::string& out, const script_word& word, const arguments& task, place where,
-              const std::string* one) {
+              const std::string* one, bool spread) {
   for (const auto& part : word.parts) {
     if (!part.instead) {
       out += part.text;
@@ -112,6 +117,12 @@ void add_word(std::string& out, const script_word& word, const arguments& task, 
                            [&](const std::string& v) { add_quoted(out, part, v); });
     } else if (one != nullptr) {
       add_quoted(out, part, part.instead->changed(*one));
+    } else if (spread && part.where == quoting::none) {
+      bool first = true;
+      part.instead->expand(task, where, [&](const std::string& v) {
+        if (!std::exchange(first, false)) out += ' ';
+        add_quoted(out, part, v);
+      });
     } else {
       std::string all;
       bool first = true;
@@ -128,6 +139,7 @@ void add_word(std::string& out, const script_word& word, const arguments& task, 
 
 struct command_template::impl {
   bool repeat = false;
+  bool spread = false;
   bool shell = false;
   std::vector<argument_word> words;  // without a shell
   std::vector<script_word> script;
@@ -136,13 +148,13 @@ struct command_template::impl {
     std::string text;
     for (const auto& word : script) {
       if (task.values.empty() || !(word.only_all() || (repeat && word.of_all()))) {
-        add_word(text, word, task, where, nullptr);
+        add_word(text, word, task, where, nullptr, spread);
         continue;
       }
       bool first = true;
       for (const auto& value : task.values) {
         if (!std::exchange(first, false)) text += ' ';
-        add_word(text, word, task, where, &value);
+        add_word(text, word, task, where, &value, spread);
       }
     }
     // sh would take it for an option.
@@ -156,6 +168,7 @@ command_template::command_template(const std::vector<std::string>& words,
   refuse_perl(words);
   auto made = std::make_shared<impl>();
   made->repeat = options.repeat;
+  made->spread = options.spread;
   std::vector<std::vector<piece>> parsed;
   for (const auto& word : words) parsed.push_back(parse_pieces(word, options));
 
@@ -188,7 +201,8 @@ std::vector<std::string> command_template::argv(const arguments& task, place whe
   if (impl_->shell) return {"/bin/sh", "-c", impl_->script_text(task, where)};
   std::vector<std::string> argv;
   argv.reserve(impl_->words.size() + task.values.size());
-  for (const auto& word : impl_->words) word.add_to(argv, task, where, impl_->repeat);
+  for (const auto& word : impl_->words)
+    word.add_to(argv, task, where, impl_->repeat, impl_->spread);
   return argv;
 }
 
@@ -218,7 +232,8 @@ command_template::extent command_template::of_value(const std::string& value) co
     if (repeated) all += word.fixed();
     for (const auto& p : word.pieces)
       if (p.instead && takes_values(*p.instead))
-        all.bytes += p.instead->changed(value).size() + (repeated ? 0 : 1);
+        all += {p.instead->changed(value).size() + (repeated ? 0 : 1),
+                impl_->spread && !repeated ? 1U : 0U};
   }
   for (const auto& word : impl_->script) {
     std::string once(" ");

@@ -23,7 +23,8 @@ struct template_options {
   bool plus = false;                 ///< --plus: {..} {+/} {%suffix} {/a/b} and so on
   bool shell = false;                ///< --shell: the words, joined by blanks, are for sh -c
   bool quote = false;                ///< -q: not for a shell, whatever is in them
-  bool repeat = false;               ///< -n -N -X: a word with {} is repeated for each value
+  bool repeat = false;               ///< -n -N -L -X: a word with {} is repeated for each value
+  bool spread = false;               ///< -m --xargs: x{}y is xa b cy, as "x$@y" is in a shell
   std::vector<std::string> names{};  ///< of the columns: task_source::names()
   /// For {##} and {0#}, and for {0%}.
   std::optional<std::uint64_t> total{};
@@ -33,6 +34,9 @@ struct template_options {
 /// Whether there is a {##} or {0#} in there, so that `total` is needed.
 [[nodiscard]] bool uses_total(const std::vector<std::string>& words,
                               const template_options& options);
+/// Whether there is a {%} or {0%} in there, so that what comes of it depends on the slot.
+[[nodiscard]] bool uses_slot(const std::vector<std::string>& words,
+                             const template_options& options);
 
 /// A command with replacement strings.
 ///

@@ -50,7 +50,7 @@ finished_task finish(std::shared_ptr<task_record> record, const result& outcome,
     done.started = outcome.details->started;
     done.runtime = outcome.details->runtime;
     done.err.append(outcome.details->stderr_tail);
-    if (done.end.exit_code == 255)
+    if (done.end.exit_code == 255 || outcome.code == status::deadline_exceeded)
       done.err.append("weir run: task " + std::to_string(record->number) + ": " +
                       outcome.details->message + "\n");
   }

@@ -29,7 +29,6 @@ constexpr std::string_view one_name = "only {} can be given another name, with -
 constexpr std::string_view perl =
     "--plus has what is most often needed; for more, a script: weir run 'set -- {}; echo "
     "${1%.*}'";
-constexpr std::string_view end_of_input = "end the input there: sed '/^END$/Q'";
 constexpr std::string_view disk =
     "what does not fit into memory goes to a file in TMPDIR, which may be on a file system "
     "that "
@@ -72,15 +71,8 @@ constexpr std::array table{
         "cd there first, or in the command: 'cd DIR && COMMAND'; weir-worker has --cwd"},
 
     // Input and replacement strings
-    foreign_option{"--arg-sep",
-                   "values that are hard to type come by standard input or -a FILE"},
-    foreign_option{"--arg-file-sep", "files are given with -a FILE too"},
-    foreign_option{"-E", end_of_input},
-    foreign_option{"-e --eof", end_of_input},
     foreign_option{"-i --replace", "use -I"},
-    foreign_option{"-L", "use -n"},
-    foreign_option{"-l --max-lines", "use -n"},
-    foreign_option{"--xargs", "use -X"},
+    foreign_option{"-l --max-lines", "use -L"},
     foreign_option{"-x --exit", "a value that does not fit with -s is an error without it"},
     foreign_option{"--filter", "filter the values before: grep, awk"},
     foreign_option{"--template --tmpl",

@@ -40,7 +40,7 @@ class gathered final : public task_source {
       : records_(std::move(records)),
         command_(command),
         most_(options.most),
-        slots_(options.fill ? std::max(options.slots, 1U) : 0),
+        slots_(options.fill ? options.slots : 0),
         bytes_(options.max_bytes > 0 ? options.max_bytes : most_by_default) {
     const std::size_t possible =
         command.shell() ? std::min(system_limit_, most_by_default) : system_limit_;

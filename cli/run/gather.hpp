@@ -16,7 +16,7 @@ struct gather_options {
       most{};                 ///< -n, -N: records in a task; 0: one, without its values
   bool fill = false;          ///< -X: as many as fit
   std::size_t max_bytes = 0;  ///< -s; 0: what the system allows, at most 128 KiB
-  /// With `fill`: what is left at the end is shared out among so many tasks.
+  /// With `fill`: what is left at the end is shared out among so many tasks; 0: it is not.
   unsigned slots = 1;
 };
 

@@ -1,7 +1,5 @@
 #include "governor.hpp"
 
-#include "machine_load.hpp"
-
 #include <weir/error.hpp>
 
 #include <sys/eventfd.h>
@@ -76,8 +74,8 @@ void governor::started() {
 }
 
 bool governor::has_room() const {
-  if (options_.max_load && wanting_processor() >= *options_.max_load) return false;
-  return options_.memory_free == 0 || available_memory() >= options_.memory_free;
+  if (options_.max_load && options_.load() >= *options_.max_load) return false;
+  return options_.memory_free == 0 || options_.memory() >= options_.memory_free;
 }
 
 void governor::enter(running_task& task) {
@@ -136,7 +134,7 @@ void governor::set_total(std::uint64_t tasks) {
 }
 
 void governor::tick() {
-  if (options_.memory_free == 0 || available_memory() >= options_.memory_free / 2) return;
+  if (options_.memory_free == 0 || options_.memory() >= options_.memory_free / 2) return;
   const std::lock_guard lock(mutex_);
   // The youngest has the least to lose. One at a time: it takes a moment to free anything.
   if (running_.size() < 2) return;

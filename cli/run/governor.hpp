@@ -2,6 +2,7 @@
 #pragma once
 
 #include "halt_policy.hpp"
+#include "machine_load.hpp"
 #include "proto/time.hpp"
 
 #include <atomic>
@@ -26,9 +27,12 @@ struct running_task {
 };
 
 struct governor_options {
-  std::chrono::milliseconds delay{};    ///< between two starts
-  std::optional<double> max_load{};     ///< processes that want a processor
-  std::uint64_t memory_free = 0;        ///< bytes; 0: whatever there is
+  std::chrono::milliseconds delay{};  ///< between two starts
+  std::optional<double> max_load{};   ///< processes that want a processor
+  std::uint64_t memory_free = 0;      ///< bytes; 0: whatever there is
+  /// How those are looked up.
+  std::function<double()> load = wanting_processor;
+  std::function<std::uint64_t()> memory = available_memory;
   std::chrono::milliseconds timeout{};  ///< zero: none
   double timeout_percent = 0;           ///< of the median of those that succeeded; 0: none
   halt_policy halt{};

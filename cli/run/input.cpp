@@ -39,8 +39,8 @@ pattern column_separator(const std::string& expression) {
 /// One source, in columns.
 std::unique_ptr<task_source> open_one(const input_options& options, const source_spec& spec) {
   const bool words = spec.what == source_spec::kind::words;
-  auto rows =
-      words ? word_source(spec.words, options.skip_blank) : file_source(spec.file, options);
+  auto rows = words ? word_source(spec.words, options) : file_source(spec.file, options);
+  if (options.continued) rows = continued_records(std::move(rows), name_of(spec));
   trim how = options.trimmed.value_or(trim::none);
   if (options.csv) {
     rows =
@@ -56,10 +56,11 @@ std::unique_ptr<task_source> open_one(const input_options& options, const source
 /// What interrupted the reading is the end.
 class interruptible final : public task_source {
  public:
-  explicit interruptible(std::unique_ptr<task_source> from) : from_(std::move(from)) {}
+  interruptible(std::unique_ptr<task_source> from, std::function<bool()> stopped)
+      : from_(std::move(from)), stopped_(std::move(stopped)) {}
 
   bool next(arguments& out) override {
-    if (over_) return false;
+    if (over_ || (stopped_ && stopped_())) return false;
     try {
       over_ = !from_->next(out);
     } catch (const interrupted&) {
@@ -85,6 +86,7 @@ class interruptible final : public task_source {
 
  private:
   std::unique_ptr<task_source> from_;
+  std::function<bool()> stopped_;
   bool over_ = false;
 };
 
@@ -97,9 +99,17 @@ void use_standard_input_once(const std::vector<source_spec>& specs) {
 
 }  // namespace
 
-command_words take_apart(const std::vector<std::string>& words) {
-  const auto is_separator = [](const std::string& word) {
-    return word == ":::" || word == ":::+" || word == "::::" || word == "::::+";
+command_words take_apart(const std::vector<std::string>& words, const separators& between) {
+  const auto& [of_values, of_files] = between;
+  const auto like = [](const std::string& word, const std::string& separator) {
+    return word == separator || word == separator + "+";
+  };
+  if (of_values.empty() || of_files.empty() || like(of_values, of_files) ||
+      like(of_files, of_values))
+    usage("--arg-sep '" + of_values + "' --arg-file-sep '" + of_files +
+          "': they cannot be empty or alike");
+  const auto is_separator = [&](const std::string& word) {
+    return like(word, of_values) || like(word, of_files);
   };
   command_words parts;
   auto at = std::find_if(words.begin(), words.end(), is_separator);
@@ -108,8 +118,8 @@ command_words take_apart(const std::vector<std::string>& words) {
     const std::string& separator = *at++;
     const auto end = std::find_if(at, words.end(), is_separator);
     source_spec spec;
-    spec.linked = separator.ends_with('+');
-    if (separator.starts_with("::::")) {
+    spec.linked = separator != of_values && separator != of_files;
+    if (like(separator, of_files)) {
       if (at == end) usage(separator + " needs a file, or - for standard input, behind it");
       spec.what = source_spec::kind::file;
       for (; at != end; ++at) {
@@ -185,7 +195,7 @@ std::unique_ptr<task_source> open(const input_options& options,
                                    : linked(std::move(group)));
   auto all = product(std::move(factors), options.skip_blank ? warning() : options.warn);
   if (options.shuffle) all = shuffled(std::move(all), options.seed);
-  return std::make_unique<interruptible>(std::move(all));
+  return std::make_unique<interruptible>(std::move(all), options.stopped);
 }
 
 }  // namespace weir::cli::run

@@ -28,10 +28,17 @@ struct command_words {
   std::vector<source_spec> sources;
 };
 
+/// --arg-sep and --arg-file-sep; with a + behind them, for linked sources.
+struct separators {
+  std::string values = ":::";
+  std::string files = "::::";
+};
+
 /// The words after the options. `:::` and `:::+` are followed by values, `::::` and `::::+` by
 /// files, each of which is a source of its own.
-/// Errors     weir::error `usage`: `::::` without a file.
-[[nodiscard]] command_words take_apart(const std::vector<std::string>& words);
+/// Errors     weir::error `usage`: `::::` without a file; separators that are alike.
+[[nodiscard]] command_words take_apart(const std::vector<std::string>& words,
+                                       const separators& between = {});
 
 enum class trim : std::uint8_t { none, left, right, both };
 /// "n", "l", "r", "lr" or "rl". Errors     weir::error `usage`.
@@ -48,12 +55,16 @@ struct input_options {
   bool csv = false;                   ///< --csv; colsep is then a character, "," if not given
   bool header = false;                ///< --header : the first record of each source has names
   std::optional<trim> trimmed;        ///< --trim; without it, both for --colsep, else none
+  std::string end;                    ///< -E: a record that ends its source; empty: none
+  bool continued = false;             ///< -L: a blank at its end joins a record to the next
   bool link = false;                  ///< --link: all sources in step, short ones repeated
   bool skip_blank = false;            ///< -r: records of nothing but white space are none
   bool nul_allowed = false;           ///< values are not for arguments of a command
   bool shuffle = false;               ///< --shuf: reads everything first
   std::optional<std::uint64_t> seed{};  ///< of the shuffling; random if not given
   int wake_fd = -1;                     ///< next() returns false while it is readable
+  /// Or, where nothing is waited for, once this says so; empty: never.
+  std::function<bool()> stopped{};
   /// Told what is no error and yet may be a surprise: a source of a product that is empty.
   std::function<void(const std::string&)> warn{};
 };

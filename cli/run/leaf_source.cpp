@@ -4,6 +4,7 @@
 
 #include <weir/error.hpp>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -17,8 +18,11 @@ bool is_blank(std::string_view text) {
 
 class words final : public task_source {
  public:
-  words(std::vector<std::string> list, bool skip_blank) : words_(std::move(list)) {
-    if (skip_blank) std::erase_if(words_, [](const auto& word) { return is_blank(word); });
+  words(std::vector<std::string> list, const input_options& options) : words_(std::move(list)) {
+    if (!options.end.empty())
+      words_.erase(std::find(words_.begin(), words_.end(), options.end), words_.end());
+    if (options.skip_blank)
+      std::erase_if(words_, [](const auto& word) { return is_blank(word); });
   }
 
   bool next(arguments& out) override {
@@ -38,6 +42,7 @@ class records final : public task_source {
  public:
   records(const std::string& file, const input_options& options)
       : name_(file == "-" ? "standard input" : file),
+        end_(options.end),
         skip_blank_(options.skip_blank),
         nul_allowed_(options.nul_allowed),
         reader_({file}, {io::framing::delimited, 0, options.delimiter}, options.wake_fd) {}
@@ -47,6 +52,12 @@ class records final : public task_source {
       while (taken_ < batch_.size()) {
         const std::string_view record = batch_[taken_++];
         ++number_;
+        if (!end_.empty() && record == end_) {
+          taken_ = batch_.size();
+          refused_ = false;
+          ended_ = true;
+          return false;
+        }
         if (!nul_allowed_ && record.find('\0') != std::string_view::npos) has_nul();
         if (skip_blank_ && is_blank(record)) continue;
         out.values.resize(1);
@@ -89,6 +100,7 @@ class records final : public task_source {
   }
 
   std::string name_;
+  std::string end_;
   bool skip_blank_, nul_allowed_;
   std::uint64_t number_ = 0;
   io::record_reader reader_;
@@ -99,10 +111,40 @@ class records final : public task_source {
   bool refused_ = false;
 };
 
+class continued final : public task_source {
+ public:
+  continued(std::unique_ptr<task_source> rows, std::string name)
+      : rows_(std::move(rows)), name_(std::move(name)) {}
+
+  bool next(arguments& out) override {
+    if (!rows_->next(out)) return false;
+    std::string& record = out.values[0];
+    while ((record.ends_with(' ') || record.ends_with('\t')) && rows_->next(more_)) {
+      record += more_.values[0];
+      if (record.size() > proto::limits::payload_bytes)
+        throw error(exit_code::data, name_ +
+                                         ": with -L, a record that ends with a blank goes on " +
+                                         "in the next, and here that has no end");
+    }
+    return true;
+  }
+
+ private:
+  std::unique_ptr<task_source> rows_;
+  std::string name_;
+  arguments more_;
+};
+
 }  // namespace
 
-std::unique_ptr<task_source> word_source(std::vector<std::string> list, bool skip_blank) {
-  return std::make_unique<words>(std::move(list), skip_blank);
+std::unique_ptr<task_source> continued_records(std::unique_ptr<task_source> rows,
+                                               std::string name) {
+  return std::make_unique<continued>(std::move(rows), std::move(name));
+}
+
+std::unique_ptr<task_source> word_source(std::vector<std::string> list,
+                                         const input_options& options) {
+  return std::make_unique<words>(std::move(list), options);
 }
 
 std::unique_ptr<task_source> file_source(const std::string& file,

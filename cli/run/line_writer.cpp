@@ -2,21 +2,32 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 namespace weir::cli::run {
 namespace {
 constexpr std::size_t pending_bytes = 256 * 1024;
 }
 
-line_writer::line_writer(ending after_each, governor& rules, run_counts& counts)
+line_writer::line_writer(ending after_each, governor& rules, run_counts& counts,
+                         printer::write_aside aside)
     : ending_(after_each),
       rules_(rules),
       counts_(counts),
+      aside_(std::move(aside)),
+      on_terminal_(::isatty(STDOUT_FILENO) == 1),
       out_(io::output::to_fd(STDOUT_FILENO, "standard output")),
       err_(io::output::to_fd(STDERR_FILENO, "standard error")) {}
 
-void line_writer::write(const results& some) {
+void line_writer::write(const results& some) try {
   for (std::uint32_t i = 0; i < some.size(); ++i) add(some[i]);
+} catch (...) {
+  give_up();
+  throw;
 }
+
+/// Whoever waits for input to go on need not: nobody wants the answers.
+void line_writer::give_up() { rules_.press(governor::pressure::end_all); }
 
 void line_writer::add(const result& answer) {
   ++counts_.done;
@@ -28,8 +39,11 @@ void line_writer::add(const result& answer) {
   } else {
     ++counts_.failed;
     flush();
-    err_.write("weir run: task " + std::to_string(answer.id.seq) +
-               " failed: " + (answer.details ? answer.details->message : std::string()) + "\n");
+    const auto message = answer.details ? answer.details->message : std::string();
+    aside_([&] {
+      err_.write("weir run: task " + std::to_string(answer.id.seq) + " failed: " + message +
+                 "\n");
+    });
   }
   task_end end;
   end.ok = ok;
@@ -39,10 +53,16 @@ void line_writer::add(const result& answer) {
   rules_.count(end, {});
 }
 
-void line_writer::flush() {
+void line_writer::flush() try {
   if (pending_.empty()) return;
-  out_.write(pending_);
+  if (on_terminal_)
+    aside_([&] { out_.write(pending_); });
+  else
+    out_.write(pending_);
   pending_.clear();
+} catch (...) {
+  give_up();
+  throw;
 }
 
 }  // namespace weir::cli::run

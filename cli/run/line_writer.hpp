@@ -4,6 +4,7 @@
 #include "governor.hpp"
 #include "io/output.hpp"
 #include "outcome_writer.hpp"
+#include "printer.hpp"
 
 #include <weir/results.hpp>
 
@@ -17,17 +18,21 @@ namespace weir::cli::run {
 class line_writer final : public result_store {
  public:
   enum class ending : std::uint8_t { newline, none };
-  line_writer(ending after_each, governor& rules, run_counts& counts);
+  line_writer(ending after_each, governor& rules, run_counts& counts,
+              printer::write_aside aside);
 
   void write(const results& some) override;
   void flush() override;
 
  private:
   void add(const result& answer);
+  void give_up();
 
   const ending ending_;
   governor& rules_;
   run_counts& counts_;
+  printer::write_aside aside_;
+  const bool on_terminal_;  // out_
   io::output out_;
   io::output err_;
   std::string pending_;

@@ -38,7 +38,8 @@ CLI::Option* size(CLI::App& app, const std::string& flags, std::size_t& target,
             try {
               target = parse_amount(given);
             } catch (const error& e) {
-              throw CLI::ValidationError(flags.substr(flags.find("--")), e.what());
+              const auto name = flags.substr(flags.find("--"));
+              throw CLI::ValidationError(name.substr(0, name.find(',')), e.what());
             }
           },
           description)
@@ -67,12 +68,27 @@ void declare_input(CLI::App& app, settings& s) {
   text(app, "--trim", s.trim, "n|l|r|lr", "Remove white space around values")->group(group);
   app.add_flag("--shuf", s.shuffle, "In random order: reads everything first")->group(group);
   app.add_flag("-r,--no-run-if-empty", s.skip_blank, "Leave out blank lines")->group(group);
-  app.add_option("-n,--max-args,-N,--max-replace-args", s.most, "So many values in a task")
+  text(app, "-E,-e,--eof", s.end, "TEXT", "A line that is TEXT ends its source")->group(group);
+  auto* most =
+      app.add_option("-n,--max-args,-N,--max-replace-args", s.most, "So many values in a task")
+          ->type_name("MAX")
+          ->check(CLI::Range(0, INT32_MAX).description(""))
+          ->group(group);
+  app.add_option("-L", s.lines,
+                 "The same, and a line that ends with a blank goes on in the next")
       ->type_name("MAX")
+      ->check(CLI::Range(1, INT32_MAX).description(""))
+      ->excludes(most)
       ->group(group);
-  app.add_flag("-X,-m", s.fill, "As many values in a task as fit on a command line")
+  app.add_flag("-X", s.fill, "As many values in a task as fit on a command line; x{} is xa xb")
       ->group(group);
-  size(app, "-s,--max-chars", s.max_bytes, "The longest command line for -X")->group(group);
+  app.add_flag("-m", s.spread, "The same; x{} is xa b")->group(group);
+  app.add_flag("--xargs", s.xargs, "As -m, and what is left is not shared out among the slots")
+      ->group(group);
+  size(app, "-s,--max-chars", s.max_bytes, "The longest command line for -X, -m, --xargs")
+      ->group(group);
+  text(app, "--arg-sep", s.arg_sep, "TEXT", "Instead of :::")->group(group);
+  text(app, "--arg-file-sep", s.arg_file_sep, "TEXT", "Instead of ::::")->group(group);
   app.add_flag("--pipe,--spreadstdin", s.pipe,
                "Cut standard input into blocks, which the commands read from theirs")
       ->group(group);
@@ -108,7 +124,7 @@ void declare_command(CLI::App& app, settings& s) {
       ->group(group);
   app.add_option("--nice", s.nice, "Run commands with this niceness")
       ->type_name("N")
-      ->check(CLI::Range(-20, 19))
+      ->check(CLI::Range(-20, 19).description(""))
       ->group(group);
 }
 
@@ -157,6 +173,7 @@ void declare_control(CLI::App& app, settings& s) {
       ->group(group);
   app.add_option("--retries", s.retries, "Run it up to N times until it succeeds; 0: for ever")
       ->type_name("N")
+      ->check(CLI::Range(0, INT32_MAX).description(""))
       ->group(group);
   text(app, "--timeout", s.timeout, "TIME",
        "End what takes longer: 30, 5m, or 300%, of the median of those that succeeded")
@@ -234,7 +251,7 @@ unsigned parse_jobs(const std::string& text) {
   if (sign == '+') n = processors() + n;
   if (sign == '-') n = processors() - n;
   if (n == 0 && sign == ' ' && !percent) return most_jobs;
-  return static_cast<unsigned>(std::clamp(n, 1.0, 4096.0));
+  return static_cast<unsigned>(std::clamp<double>(n, 1, most_slots));
 }
 
 time_limit parse_timeout(const std::string& text) {
@@ -266,6 +283,8 @@ input_options input_of(const settings& s) {
   in.csv = s.csv;
   in.header = !s.header.empty();
   if (!s.trim.empty()) in.trimmed = parse_trim(s.trim);
+  in.end = s.end;
+  in.continued = s.lines.has_value();
   in.link = s.link;
   in.skip_blank = s.skip_blank;
   in.shuffle = s.shuffle;

@@ -31,7 +31,13 @@ struct settings {
   bool shuffle = false;
   bool skip_blank = false;
   std::optional<std::uint64_t> most;
+  std::optional<std::uint64_t> lines;
+  std::string end;
+  std::string arg_sep = separators().values;
+  std::string arg_file_sep = separators().files;
   bool fill = false;
+  bool spread = false;
+  bool xargs = false;
   std::size_t max_bytes = 0;
   bool pipe = false;
   std::size_t block = std::size_t{1} << 20;
@@ -85,8 +91,11 @@ struct settings {
 /// CLI::App::remaining().
 void declare(CLI::App& app, settings& s);
 
+/// Whatever --jobs says.
+inline constexpr unsigned most_slots = 4096;
+
 /// How many commands run at a time: N, N% of the processors, +N more or -N fewer than they are;
-/// at least 1. 0: as many as make sense. Errors     weir::error usage.
+/// at least 1 and at most most_slots. 0: as many as make sense. Errors     weir::error usage.
 [[nodiscard]] unsigned parse_jobs(const std::string& text);
 
 /// What `--timeout` says: a time, or a percentage of the median.

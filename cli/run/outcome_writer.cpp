@@ -84,8 +84,8 @@ void outcome_writer::print(const finished_task& task) {
 
 void outcome_writer::flush() try {
   print_.flush();
-  if (options_.log) options_.log->flush();
   if (options_.files) options_.files->flush();
+  if (options_.log) options_.log->flush();
 } catch (...) {
   give_up();
   throw;

@@ -26,7 +26,8 @@ namespace weir::cli::run {
 struct run_counts {
   std::atomic<std::uint64_t> done = 0;  ///< failed ones included
   std::atomic<std::uint64_t> failed = 0;
-  std::atomic<std::uint64_t> skipped = 0;  ///< never run, or ended before they could end
+  std::atomic<std::uint64_t> skipped = 0;   ///< never run, or ended before they could end
+  std::atomic<std::uint64_t> left_out = 0;  ///< done in an earlier run
 };
 
 /// The run's result_store. The joblog has a line as soon as a task is done; with `keep_order`,

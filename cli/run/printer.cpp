@@ -34,8 +34,9 @@ class tagger {
 
 }  // namespace
 
-printer::printer(std::function<void()> before_err)
-    : before_err_(std::move(before_err)),
+printer::printer(write_aside aside)
+    : aside_(std::move(aside)),
+      on_terminal_(::isatty(STDOUT_FILENO) == 1),
       out_(io::output::to_fd(STDOUT_FILENO, "standard output")),
       err_(io::output::to_fd(STDERR_FILENO, "standard error")) {}
 
@@ -71,14 +72,20 @@ void printer::put(stream which, std::string_view bytes) {
   if (bytes.empty()) return;
   if (which == stream::err) {
     flush_locked();  // both may be the same file or terminal
-    if (before_err_) before_err_();
-    return err_.write(bytes);
+    return aside_([&] { err_.write(bytes); });
   }
   if (pending_.size() + bytes.size() > pending_bytes) flush_locked();
   if (bytes.size() >= pending_bytes)
-    out_.write(bytes);
+    write_out(bytes);
   else
     pending_ += bytes;
+}
+
+void printer::write_out(std::string_view bytes) {
+  if (on_terminal_)
+    aside_([&] { out_.write(bytes); });
+  else
+    out_.write(bytes);
 }
 
 void printer::flush() {
@@ -88,7 +95,7 @@ void printer::flush() {
 
 void printer::flush_locked() {
   if (pending_.empty()) return;
-  out_.write(pending_);
+  write_out(pending_);
   pending_.clear();
 }
 

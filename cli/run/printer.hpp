@@ -19,9 +19,10 @@ enum class stream : std::uint8_t { out, err };
 /// Errors     As io::output: broken_pipe when the reader has gone.
 class printer {
  public:
-  /// `before_err` is called before something is written to standard error: a status line may be
-  /// in the way.
-  explicit printer(std::function<void()> before_err = {});
+  /// `aside` calls what it is given, which writes to standard error or to a terminal: a status
+  /// line may be in the way.
+  using write_aside = std::function<void(const std::function<void()>& write)>;
+  explicit printer(write_aside aside);
 
   /// All that is left of a task: its output, then its errors. `tag` goes before each line.
   void task(const kept_output& out, const kept_output& err, std::string_view tag);
@@ -32,10 +33,12 @@ class printer {
  private:
   void print(stream which, const kept_output& said, std::string_view tag);
   void put(stream which, std::string_view bytes);
+  void write_out(std::string_view bytes);
   void flush_locked();
 
   std::mutex mutex_;
-  std::function<void()> before_err_;
+  write_aside aside_;
+  const bool on_terminal_;  // out_
   io::output out_;
   io::output err_;
   std::string pending_;  // for out_

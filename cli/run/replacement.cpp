@@ -140,7 +140,7 @@ struct replacement_parser {
   }
 
   [[nodiscard]] std::uint64_t total(const std::string& what) const {
-    if (options.repeat)
+    if (options.repeat || options.spread)
       usage(what + " does not go with -n, -N and -X: tasks are not counted yet");
     if (!options.total) usage(what + ": how many tasks there are is not known here");
     return *options.total;
@@ -180,16 +180,31 @@ std::vector<piece> parse_pieces(std::string_view text, const template_options& o
   return pieces;
 }
 
-bool uses_total(const std::vector<std::string>& words, const template_options& options) {
-  if (!options.plus) return false;
+namespace {
+
+template <class Which>
+bool uses(const std::vector<std::string>& words, const template_options& options,
+          Which&& which) {
   auto counted = options;
   counted.total = 1;
   return std::any_of(words.begin(), words.end(), [&](const auto& word) {
     const auto pieces = parse_pieces(word, counted);
-    return std::any_of(pieces.begin(), pieces.end(), [](const auto& p) {
-      return p.instead && (p.instead->source == "{##}" || p.instead->source == "{0#}");
-    });
+    return std::any_of(pieces.begin(), pieces.end(),
+                       [&](const auto& p) { return p.instead && which(*p.instead); });
   });
+}
+
+}  // namespace
+
+bool uses_total(const std::vector<std::string>& words, const template_options& options) {
+  return options.plus && uses(words, options, [](const replacement& r) {
+           return r.source == "{##}" || r.source == "{0#}";
+         });
+}
+
+bool uses_slot(const std::vector<std::string>& words, const template_options& options) {
+  return uses(words, options,
+              [](const replacement& r) { return r.what == replacement::kind::slot; });
 }
 
 void refuse_perl(const std::vector<std::string>& words) {

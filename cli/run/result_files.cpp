@@ -2,11 +2,19 @@
 
 #include "io/text.hpp"
 #include "proto/utf8.hpp"
+#include "replacement.hpp"
 
 #include <weir/error.hpp>
 
+#include <climits>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
-#include <string_view>
+#include <fstream>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -28,31 +36,33 @@ void write_file(const std::string& path, const kept_output& bytes) {
   bytes.for_each_piece([&](std::string_view piece) { file.write(piece); });
 }
 
-std::string as_file_name(std::string_view value) {
-  std::string name;
-  for (const char c : value) switch (c) {
-      case '\\':
-        name += "\\\\";
-        break;
-      case '\t':
-        name += "\\t";
-        break;
-      case '\0':
-        name += "\\0";
-        break;
-      case '/':
-        name += "\\_";
-        break;
-      default:
-        name += c;
-    }
-  return name;
+/// The first bytes of a name such that something of this length fits behind them; characters
+/// stay whole.
+std::string_view beginning_of(std::string_view name, std::size_t room_for) {
+  std::size_t end = std::min<std::size_t>(name.size(), NAME_MAX - room_for);
+  while (end > 0 && end < name.size() &&
+         (static_cast<unsigned char>(name[end]) & 0xc0U) == 0x80U)
+    --end;
+  return name.substr(0, end);
+}
+
+/// FNV-1a, in hexadecimal.
+std::string digest_of(std::string_view value) {
+  std::uint64_t digest = 0xcbf29ce484222325;
+  for (const char c : value) digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  std::string text;
+  for (int shift = 60; shift >= 0; shift -= 4)
+    text += "0123456789abcdef"[(digest >> shift) & 15U];
+  return text;
 }
 
 class result_tree final : public result_files {
  public:
   result_tree(std::string root, const template_options& strings)
-      : root_(std::move(root)), names_(strings.names), fill_(root_, strings) {}
+      : root_(std::move(root)), names_(strings.names), fill_(root_, strings) {
+    const auto pieces = parse_pieces(root_, strings);
+    if (!pieces.empty() && !pieces[0].instead) fixed_ = pieces[0].text;
+  }
 
   void write(const finished_task& task) override {
     std::string base = fill_.fill(task.record->values, task.where());
@@ -60,9 +70,11 @@ class result_tree final : public result_files {
     if (plain) {
       const auto& values = task.record->values.values;
       for (std::size_t i = 0; i < values.size(); ++i)
-        base += "/" + (i < names_.size() ? names_[i] : std::to_string(i + 1)) + "/" +
-                as_file_name(values[i]);
+        base += "/" + (i < names_.size() ? as_file_name(names_[i]) : std::to_string(i + 1)) +
+                "/" + as_file_name(values[i]);
       base += '/';
+    } else {
+      keep_inside(base);
     }
     const bool directory = base.ends_with('/');
     const auto slash = base.rfind('/');
@@ -74,7 +86,26 @@ class result_tree final : public result_files {
   }
 
  private:
+  /// No ".." of a value leads out of the folder that was literally given. If none was, values
+  /// are meant to be paths.
+  void keep_inside(const std::string& path) const {
+    if (fixed_.empty()) return;
+    const auto folder = fixed_.substr(0, fixed_.rfind('/') + 1);
+    int depth = 0;
+    for (const auto& part : fs::path(path.substr(folder.size())).relative_path()) {
+      if (part == "..") --depth;
+      if (part != ".." && part != "." && !part.empty()) ++depth;
+      if (depth < 0)
+        throw error(exit_code::usage,
+                    "--results " + root_ + ": " + path + " is not in " +
+                        (folder.empty() ? "this folder" : folder) +
+                        " (--results FOLDER, with no replacement string, makes " +
+                        "a name of any value)");
+    }
+  }
+
   std::string root_;
+  std::string fixed_;  // before the first replacement string
   std::vector<std::string> names_;
   text_template fill_;
 };
@@ -97,14 +128,39 @@ std::vector<std::string> figures(const finished_task& task) {
           std::to_string(task.end.signal)};
 }
 
+enum class newlines_within : std::uint8_t { none, quoted };
+
+/// Opens a table. True: it has rows.
+bool open_table(std::optional<io::output>& file, const std::string& name,
+                io::if_exists existing, newlines_within rows) {
+  std::uint64_t whole = 0;
+  std::error_code unknown;  // what is wrong with it, opening it says
+  if (existing == io::if_exists::append && fs::is_regular_file(name, unknown)) {
+    std::ifstream in(name, std::ios::binary);
+    std::uint64_t at = 0;
+    bool quoted = false;
+    std::string piece(std::size_t{64} * 1024, '\0');
+    while (in.read(piece.data(), static_cast<std::streamsize>(piece.size())), in.gcount() > 0)
+      for (std::streamsize i = 0; i < in.gcount(); ++i) {
+        const char c = piece[static_cast<std::size_t>(i)];
+        ++at;
+        if (c == '"' && rows == newlines_within::quoted) quoted = !quoted;
+        if (c == '\n' && !quoted) whole = at;
+      }
+    if (at > whole && ::truncate(name.c_str(), static_cast<off_t>(whole)) != 0)
+      throw error(exit_code::io, "--results " + name + ": " + std::strerror(errno));
+  }
+  file.emplace(io::output::to_file(name, existing));
+  return whole > 0;
+}
+
 class separated_table final : public result_files {
  public:
-  separated_table(const std::string& file, char separator, const command_template& command,
-                  std::vector<std::string> names)
-      : file_(io::output::to_file(file, io::if_exists::overwrite)),
-        separator_(separator),
-        command_(command),
-        names_(std::move(names)) {}
+  separated_table(const std::string& file, io::if_exists existing, char separator,
+                  const command_template& command, std::vector<std::string> names)
+      : separator_(separator), command_(command), names_(std::move(names)) {
+    begun_ = open_table(file_, file, existing, newlines_within::quoted);
+  }
 
   void write(const finished_task& task) override {
     if (!begun_) head(task.record->values.values.size());
@@ -113,11 +169,11 @@ class separated_table final : public result_files {
     for (const auto& figure : figures(task)) add(row, figure);
     add(row, command_.text(task.record->values, task.where()));
     for (const auto& value : task.record->values.values) add(row, value);
-    file_.write(row);
+    file_->write(row);
     add(task.out);
-    file_.write(std::string_view(&separator_, 1));
+    file_->write(std::string_view(&separator_, 1));
     add(task.err);
-    file_.write("\n");
+    file_->write("\n");
   }
 
  private:
@@ -129,7 +185,7 @@ class separated_table final : public result_files {
     for (std::size_t i = 0; i < columns; ++i)
       add(row, i < names_.size() ? names_[i] : "V" + std::to_string(i + 1));
     add(row, "Stdout");
-    file_.write(row + "Stderr\n");
+    file_->write(row + "Stderr\n");
   }
 
   void add(std::string& row, std::string_view field) const {
@@ -143,9 +199,9 @@ class separated_table final : public result_files {
   }
   void add(const kept_output& bytes) {
     if (bytes.empty()) return;
-    file_.write("\"");
-    bytes.for_each_piece([&](std::string_view piece) { file_.write(doubled(piece)); });
-    file_.write("\"");
+    file_->write("\"");
+    bytes.for_each_piece([&](std::string_view piece) { file_->write(doubled(piece)); });
+    file_->write("\"");
   }
   static std::string doubled(std::string_view text) {
     std::string out;
@@ -156,7 +212,7 @@ class separated_table final : public result_files {
     return out;
   }
 
-  io::output file_;
+  std::optional<io::output> file_;
   char separator_;
   const command_template& command_;
   std::vector<std::string> names_;
@@ -165,8 +221,10 @@ class separated_table final : public result_files {
 
 class json_table final : public result_files {
  public:
-  json_table(const std::string& file, const command_template& command)
-      : file_(io::output::to_file(file, io::if_exists::overwrite)), command_(command) {}
+  json_table(const std::string& file, io::if_exists existing, const command_template& command)
+      : command_(command) {
+    (void)open_table(file_, file, existing, newlines_within::none);
+  }
 
   void write(const finished_task& task) override {
     static constexpr const char* keys[] = {"Seq",  "Host",    "Starttime", "JobRuntime",
@@ -189,11 +247,11 @@ class json_table final : public result_files {
       if (i > 0) row += ",";
       io::append_json_string(row, values[i]);
     }
-    file_.write(row + " ], \"Stdout\": \"");
+    file_->write(row + " ], \"Stdout\": \"");
     add(task.out);
-    file_.write("\", \"Stderr\": \"");
+    file_->write("\", \"Stderr\": \"");
     add(task.err);
-    file_.write("\" }\n");
+    file_->write("\" }\n");
   }
 
  private:
@@ -203,7 +261,7 @@ class json_table final : public result_files {
     const auto put = [this](std::string_view text) {
       std::string quoted;
       io::append_json_string(quoted, text);
-      file_.write(std::string_view(quoted).substr(1, quoted.size() - 2));
+      file_->write(std::string_view(quoted).substr(1, quoted.size() - 2));
     };
     bytes.for_each_piece([&](std::string_view piece) {
       left += piece;
@@ -220,21 +278,47 @@ class json_table final : public result_files {
     put(left);
   }
 
-  io::output file_;
+  std::optional<io::output> file_;
   const command_template& command_;
 };
 
 }  // namespace
 
+std::string as_file_name(std::string_view value) {
+  if (value.empty()) return "\\e";
+  if (value == "." || value == "..") return "\\" + std::string(value);
+  std::string name;
+  for (const char c : value) switch (c) {
+      case '\\':
+        name += "\\\\";
+        break;
+      case '\t':
+        name += "\\t";
+        break;
+      case '\0':
+        name += "\\0";
+        break;
+      case '/':
+        name += "\\_";
+        break;
+      default:
+        name += c;
+    }
+  if (name.size() <= NAME_MAX) return name;
+  const auto ending = "\\~" + digest_of(value);
+  return std::string(beginning_of(name, ending.size())) + ending;
+}
+
 std::unique_ptr<result_files> open_results(const std::string& where,
                                            const command_template& command,
-                                           const template_options& strings) {
+                                           const template_options& strings,
+                                           io::if_exists existing) {
   if (where.ends_with(".csv"))
-    return std::make_unique<separated_table>(where, ',', command, strings.names);
+    return std::make_unique<separated_table>(where, existing, ',', command, strings.names);
   if (where.ends_with(".tsv"))
-    return std::make_unique<separated_table>(where, '\t', command, strings.names);
+    return std::make_unique<separated_table>(where, existing, '\t', command, strings.names);
   if (where.ends_with(".json") || where.ends_with(".jsonl"))
-    return std::make_unique<json_table>(where, command);
+    return std::make_unique<json_table>(where, existing, command);
   return std::make_unique<result_tree>(where, strings);
 }
 

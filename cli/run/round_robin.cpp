@@ -22,35 +22,38 @@ char* mutable_c_str(const std::string& text) { return const_cast<char*>(text.c_s
 
 }  // namespace
 
-round_robin_runner::round_robin_runner(run_context& context, late_failure& late)
-    : context_(context),
-      late_(late),
-      slot_(context.slots),
-      said_(context.room),
-      complained_(context.room) {}
+round_robin_runner::round_robin_runner(run_context& context)
+    : context_(context), slot_(context.slots), said_(context.room), complained_(context.room) {}
 
 round_robin_runner::~round_robin_runner() {
   try {
     finish();
   } catch (...) {
-    const std::lock_guard lock(late_.mutex);
-    if (!late_.what) late_.what = std::current_exception();
+    context_.late.keep(std::current_exception());
+    context_.rules.press(governor::pressure::end_all);
   }
 }
 
 void round_robin_runner::run(exec::claim& tasks) {
   for (std::uint32_t i = 0; tasks.begin(i); ++i) {
-    if (context_.rules.level() != governor::pressure::none) {
-      context_.tasks.skip(tasks.id(i).seq);
-      outcome_details details;
-      details.retryable = false;
-      tasks.fail(i, status::cancelled, std::move(details));
-      continue;
-    }
-    if (number_ == 0) start(tasks, i);
-    if (in_) feed(tasks, i);
-    tasks.succeed(i, {});
+    if (context_.rules.level() == governor::pressure::none) try {
+        serve(tasks, i);
+        continue;
+      } catch (...) {
+        context_.late.keep(std::current_exception());
+        context_.rules.press(governor::pressure::end_all);
+      }
+    context_.tasks.skip(tasks.id(i).seq);
+    outcome_details details;
+    details.retryable = false;
+    tasks.fail(i, status::cancelled, std::move(details));
   }
+}
+
+void round_robin_runner::serve(exec::claim& tasks, std::uint32_t i) {
+  if (number_ == 0) start(tasks, i);
+  if (in_) feed(tasks, i);
+  tasks.succeed(i, {});
 }
 
 void round_robin_runner::start(exec::claim& tasks, std::uint32_t i) {
@@ -96,7 +99,9 @@ void round_robin_runner::start(exec::claim& tasks, std::uint32_t i) {
 }
 
 void round_robin_runner::feed(exec::claim& tasks, std::uint32_t i) {
-  auto left = tasks.payload(i);
+  const auto block = context_.tasks.find(tasks.id(i).seq);
+  if (!block) return;
+  std::string_view left = block->input;
   while (!left.empty() && in_ && context_.rules.level() < governor::pressure::end_all) {
     const auto n = ::write(in_.get(), left.data(), left.size());
     if (n > 0) left.remove_prefix(static_cast<std::size_t>(n));

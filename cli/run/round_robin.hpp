@@ -3,35 +3,28 @@
 
 #include "command_runner.hpp"
 
-#include <exception>
-#include <mutex>
-
 namespace weir::cli::run {
-
-/// What went wrong where nobody could be told: when the commands' input had ended.
-struct late_failure {
-  std::mutex mutex;
-  std::exception_ptr what;
-};
 
 /// Starts its command with the slot's first block, and gives it whatever comes. A block is done
 /// when it is written. The command's input ends with the run; its output is printed then. A
 /// command that exits early wants no more: its blocks go nowhere, as in any pipe, and its exit
 /// code says whether that was right.
+///
+/// Errors     What cannot be kept or printed goes to run_context::late, and ends the run.
 class round_robin_runner final : public exec::runner {
  public:
-  round_robin_runner(run_context& context, late_failure& late);
+  explicit round_robin_runner(run_context& context);
   ~round_robin_runner() override;
   void run(exec::claim& tasks) override;
 
  private:
+  void serve(exec::claim& tasks, std::uint32_t i);
   void start(exec::claim& tasks, std::uint32_t i);
   void feed(exec::claim& tasks, std::uint32_t i);
   void finish();
   void take_output();
 
   run_context& context_;
-  late_failure& late_;
   exec::spawner spawner_;
   exec::child child_;
   task_environment environment_;

@@ -4,13 +4,20 @@
 
 namespace weir::cli::run {
 
-void task_table::add(std::uint64_t seq, std::uint64_t number, arguments values) {
+void task_table::add(std::uint64_t seq, std::uint64_t number, arguments values,
+                     std::string input) {
   auto record = std::make_shared<task_record>();
   record->number = number;
   record->values = std::move(values);
+  record->input = std::move(input);
+  const std::size_t bytes = record->input.size();
   std::unique_lock lock(mutex_);
-  room_.wait(lock, [&] { return abandoned_ || in_hand_ < most_; });
+  room_.wait(lock, [&] {
+    const bool fits = bytes_ == 0 || bytes_ + bytes <= most_bytes_;
+    return abandoned_ || (in_hand_ < most_ && fits);
+  });
   ++in_hand_;
+  bytes_ += bytes;
   records_.emplace(seq, std::move(record));
 }
 
@@ -37,9 +44,14 @@ void task_table::skip(std::uint64_t seq) {
 }
 
 std::shared_ptr<task_record> task_table::take(std::uint64_t seq) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   auto node = records_.extract(seq);
-  return node ? std::move(node.mapped()) : nullptr;
+  if (!node) return nullptr;
+  const std::size_t bytes = node.mapped()->input.size();
+  bytes_ -= bytes;
+  lock.unlock();
+  if (bytes > 0) room_.notify_one();
+  return std::move(node.mapped());
 }
 
 void task_table::abandon() {

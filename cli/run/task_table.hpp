@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <unordered_map>
 
 namespace weir::cli::run {
@@ -32,6 +33,7 @@ struct local_attempt {
 struct task_record {
   std::uint64_t number = 0;  ///< {#}: counts those that --resume skips too, unlike seq
   arguments values;
+  std::string input{};  ///< --pipe: for the command's standard input, of any size
   // Under the table's lock:
   std::optional<local_attempt> last;  ///< the newest local attempt
   std::uint32_t failures = 0;         ///< local attempts that failed by themselves
@@ -47,11 +49,12 @@ struct task_record {
 /// Threads    Any.
 class task_table {
  public:
-  /// More than `most` are not taken in: with --keep-order, what is done may wait for long.
-  explicit task_table(std::size_t most) : most_(most) {}
+  /// More than `most` are not taken in: with --keep-order, what is done may wait for long. Nor
+  /// more input than `most_bytes`, though one task always fits.
+  task_table(std::size_t most, std::size_t most_bytes) : most_(most), most_bytes_(most_bytes) {}
 
   /// Blocks while the table is full, until abandon().
-  void add(std::uint64_t seq, std::uint64_t number, arguments values);
+  void add(std::uint64_t seq, std::uint64_t number, arguments values, std::string input = {});
   /// For who runs it.
   [[nodiscard]] std::shared_ptr<const task_record> find(std::uint64_t seq);
   /// A local attempt is over. True: so is the task, as far as can be seen here, and it is to be
@@ -69,10 +72,12 @@ class task_table {
 
  private:
   const std::size_t most_;
+  const std::size_t most_bytes_;
   std::mutex mutex_;
   std::condition_variable room_;
   std::unordered_map<std::uint64_t, std::shared_ptr<task_record>> records_;
   std::size_t in_hand_ = 0;
+  std::size_t bytes_ = 0;  // of input that is not taken
   bool abandoned_ = false;
 };
 

@@ -209,9 +209,22 @@ TEST_SUITE("command template") {
     CHECK(argv({"e"}, {}, options) == texts{"e"});
   }
 
+  TEST_CASE("with -m, the first and the last value have what is around them") {
+    template_options options;
+    options.spread = true;
+    const texts values{"a.q", "b c", "d"};
+    CHECK(argv({"e", "x{}y", "{.}-{}", "{1}:{}", "{}"}, values, options) ==
+          texts{"e", "xa.q", "b c", "dy", "a", "b c", "d-a.q", "b c", "d", "a.q:a.q", "b c",
+                "d", "a.q", "b c", "d"});
+    CHECK(argv({"e", "x{}y", "{}"}, {}, options) == texts{"e", "xy"});
+    CHECK(command_template({"e x{}y \"x{}y\""}, options).text({values}, {}) ==
+          "e xa.q 'b c' dy \"xa.q b c dy\"");
+  }
+
   TEST_CASE("its size is never less than what it becomes") {
     template_options options;
-    options.repeat = true;
+    SUBCASE("repeated") { options.repeat = true; }
+    SUBCASE("spread") { options.spread = true; }
     const std::vector<texts> commands{{"e"},
                                       {"e", "x{}y", "{.}", "{#}"},
                                       {"e", "{2}", "{}-{1}", "{-1}"},

@@ -43,6 +43,20 @@ class Shells:
     def test_options_of_a_verb(self):
         self.assertEqual(self.offers("weir call --dead"), ["--deadline"])
 
+    def test_options_of_run(self):
+        self.assertEqual(self.offers("weir run --resu"), ["--results", "--resume", "--resume-failed"])
+        self.assertEqual(self.offers("weir run -k --line"), ["--line-buffer"])
+        self.assertEqual(self.offers("weir run -j 4 --coproc --line"), ["--line-buffer"])
+
+    def test_behind_run_comes_a_command_and_behind_that_what_is_its_own(self):
+        self.write("name-of-a-file", b"")
+        for line in ("weir run weir-gate", "weir run -j 4 -k --halt never weir-gate", "weir run -j4 weir-gate"):
+            self.assertEqual(self.offers(line), ["weir-gateway"])
+        for line in ("weir run -j 4 cat name-of", "weir run -- cat name-of", "weir run -a name-of"):
+            self.assertEqual(self.offers(line), ["name-of-a-file"])
+        for line in ("weir run cat --line", "weir run -j 4 cat --line", "weir run -- --line"):
+            self.assertEqual(self.offers(line), [])
+
     def test_options_of_a_node(self):
         self.assertEqual(self.offers("weir-gateway --spool-s"), ["--spool-size"])
 

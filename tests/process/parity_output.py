@@ -125,6 +125,15 @@ RECORDS = [
                "r/1/b/stdout": b"b\n", "r/1/b/stderr": b"eb\n", "r/1/b/seq": b"2"}),
     case("--results with two sources", "-k", "--results", "r", "echo", ":::", "a", ":::", "1", "2",
          out=b"", left={"r/1/a/2/1/stdout": b"a 1\n", "r/1/a/2/2/stdout": b"a 2\n"}),
+    case("--results with values that are no names", "-k", "--results", "r", "printf %s", ":::", "", ".",
+         "..", "a/b", "a\\b", out=b"", left={"r/1/a\\_b/stdout": b"a/b", "r/1/a\\\\b/stdout": b"a\\b"},
+         differs=Result(left={
+             **{"r/1/a\\_b/" + name: b for name, b in (("stdout", b"a/b"), ("stderr", b""), ("seq", b"4"))},
+             **{"r/1/\\%s/%s" % (value or "e", name): b for n, value in enumerate(("", ".", ".."), 1)
+                for name, b in (("stdout", value.encode()), ("stderr", b""), ("seq", b"%d" % n))},
+             **{"r/1/" + name: None for name in ("stdout", "stderr", "seq")},
+             **{"r/" + name: None for name in ("stdout", "stderr", "seq")}}),
+         because="parallel writes some of these over each other, and others above the folder"),
     case("--results with names", "-k", "--header", ":", "--results", "r", "echo {x} {y}", ":::", "x",
          "a", ":::", "y", "1", out=b"", left={"r/x/a/y/1/stdout": b"a 1\n"}),
     script("--results as CSV", "tool -k --results r.csv 'echo {}; echo e >&2; exit {#}' ::: a 'b\"c'; "

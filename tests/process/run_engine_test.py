@@ -1,9 +1,13 @@
 """weir run: what becomes of commands, their output, and the run. Input and replacement strings have tests of
 their own; comparisons with GNU parallel too."""
+import csv
+import io
 import os
+import re
+import resource
 import signal
 
-from support import Case, exists, main, wait_until
+from support import PIPE, Case, exists, main, wait_until
 
 
 class Runs(Case):
@@ -73,15 +77,36 @@ class Commands(Runs):
         for arguments in (("--coproc", "cat"), ("--pipe", "--round-robin", "cat"),
                           ("--listen", "tcp://127.0.0.1:*", "echo")):
             self.run_it("--dry-run", *arguments, code=255)
-            self.assertIn("--dry-run does not go with", self.said)
+            self.assertIn("leave out --dry-run", self.said)
 
     def test_what_would_be_ignored_or_overwritten_is_refused(self):
         self.run_it("--pipe", "-a", self.path("list"), "wc", code=255)
-        self.assertIn("< FILE instead of -a", self.said)
-        self.write("log", b"")
-        self.run_it("--joblog", self.path("log"), "--resume", "--results", self.path("r.csv"), "echo", ":::", "1",
-                    code=255)
-        self.assertIn("would write the table anew", self.said)
+        self.assertIn("leave out -a, or use < FILE", self.said)
+
+    def test_no_option_is_ignored_because_of_another(self):
+        log = self.path("log")
+        for way, options in (
+                (("--pipe",), (("-0",), ("-d", ","), ("--colsep", ","), ("--csv",), ("--link",), ("--trim", "l"),
+                               ("--shuf",), ("-X",), ("-s", "100"), ("--bar",), ("--eta",),
+                               ("--resume", "--joblog", log), ("-a", "list"))),
+                (("--pipe", "--round-robin"), (("--timeout", "1"), ("--retries", "2"), ("--delay", "1"),
+                                               ("--load", "1"), ("--memfree", "1G"), ("-t",), ("-v",), ("--tag",),
+                                               ("--joblog", log), ("--results", "x"), ("-u",))),
+                (("--coproc",), (("--delay", "1"), ("--load", "1"), ("--memfree", "1G"), ("-t",), ("-v",),
+                                 ("--term-seq", "INT,100"), ("--timeout", "200%"), ("--tag",), ("-u",))),
+                (("--listen", "tcp://127.0.0.1:*"), (("--timeout", "200%"),))):
+            for option in options:
+                with self.subTest(way=way, option=option):
+                    self.assertEqual(self.run_it(*way, *option, "cat", input=b"1\n", code=255), "")
+                    self.assertRegex(self.said, "leave out " + option[0])
+        for values in ((":::", "1"), ("::::", "list")):
+            self.run_it("--pipe", "cat", *values, code=255)
+            self.assertIn("there are no values", self.said)
+
+    def test_commands_are_as_nice_as_asked_however_they_are_run(self):
+        for how in ((), ("--pipe",), ("--pipe", "--round-robin"), ("--coproc",)):
+            got = self.run_it("-j1", "--nice", "7", *how, "sh", "-c", "read x; nice; :", input=b"1\n")
+            self.assertEqual(got, "7\n", how)
 
     def test_what_came_before_a_line_that_cannot_be_run_is_run(self):
         for options in ((), ("--shuf",), ("--bar",)):
@@ -99,11 +124,22 @@ class Commands(Runs):
         got = self.run_it("-k", "-j1", "cat; echo {}", ":::", "1", "2", input=b"for nobody\n")
         self.assertEqual(got, "1\n2\n")
 
+    def test_help_fits_a_terminal(self):
+        text = self.run_it("--help")
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        self.assertNotRegex(text, ":INT|:POSITIVE|:UINT")
+        self.assertIn("--listen", text)
+
     def test_a_mistake_is_255_so_that_no_number_of_failures_looks_like_it(self):
         for arguments, text in ((("--no-such-option", "echo"), "no option --no-such-option"),
                                 (("--sshlogin", "host", "echo"), "weir-worker.*--listen"),
                                 (("--halt", "sometimes", "echo"), "--halt sometimes: expected"),
                                 (("-j", "many", "echo"), "not a number"),
+                                (("-n", "-1", "echo"), "-1 not in range"),
+                                (("-L", "0", "echo"), "0 not in range"),
+                                (("--retries", "-1", "echo"), "-1 not in range"),
+                                (("--block", "much", "--pipe", "cat"), "--block: 'much' is not a size"),
+                                (("--arg-sep", "::::", "echo"), "cannot be empty or alike"),
                                 (("--term-seq", "TERM,x", "echo"), "no number of milliseconds")):
             self.run_it(*arguments, ":::", "1", code=255)
             self.assertRegex(self.said, text)
@@ -159,12 +195,62 @@ class Output(Runs):
         os.close(read)
         self.ends(node, 141)
 
+    def test_a_reader_of_lines_that_goes_ends_commands_that_never_would(self):
+        read, write = os.pipe()
+        node = self.weir("run", "-j2", "--line-buffer", "yes; : {}", ":::", *map(str, range(50)), stdout=write)
+        os.close(write)
+        os.read(read, 1)
+        os.close(read)
+        self.ends(node, 141)
+
+    def test_lines_that_cannot_be_written_end_the_run_and_say_why(self):
+        for options in ((), ("--delay", "10ms"), ("--tag", "-k"), ("--verbose", "-v")):
+            full = os.open("/dev/full", os.O_WRONLY)
+            node = self.weir("run", "-j2", "--line-buffer", *options, "yes; : {}", ":::", *map(str, range(50)),
+                             stdout=full)
+            os.close(full)
+            self.ends(node, 255)
+            self.assertSays(node, "standard output: No space left on device")
+
+    def test_output_that_cannot_be_kept_ends_the_run_and_says_why(self):
+        def small_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        for options in (("--joblog", self.path("log")), ("--results", self.path("out")),
+                        ("--pipe", "--round-robin")):
+            node = self.weir("run", "-j2", *options, "yes", input=b"1\n2\n3\n", preexec=small_files)
+            self.ends(node, 255)
+            self.assertSays(node, "weir run: writing .*: File too large")
+
     def test_results_go_to_files(self):
         self.run_it("--results", self.path("out"), "echo o{}; echo e{} >&2", ":::", "a", "b/c")
         self.assertEqual(self.read("out/1/a/stdout"), b"oa\n")
         self.assertEqual(self.read("out/1/a/stderr"), b"ea\n")
         self.assertEqual(self.read("out/1/a/seq"), b"1")
         self.assertEqual(self.read("out/1/b\\_c/stdout"), b"ob/c\n")
+
+    def test_no_value_leads_out_of_the_folder_of_results_or_over_anothers(self):
+        long = "\u00e9" * 200
+        values = ["..", ".", "", "a/../../b", long + "1", long + "2", "\\e", "x"]
+        self.run_it("-j1", "--results", self.path("out/deep"), "printf %s", ":::", *values)
+        names = os.listdir(self.path("out/deep/1"))
+        self.assertEqual(len(names), len(values))
+        self.assertEqual(sorted(self.read("out/deep/1/%s/stdout" % name).decode() for name in names), sorted(values))
+        self.assertLessEqual({"\\..", "\\.", "\\e", "\\\\e", "a\\_..\\_..\\_b", "x"}, set(names))
+        self.assertEqual((os.listdir(self.path("out")), os.listdir(self.path("out/deep"))), (["deep"], ["1"]))
+        self.run_it("--header", ":", "--results", self.path("out/deep"), "echo", ":::", "../../up", "1")
+        self.assertEqual(sorted(os.listdir(self.path("out/deep"))), ["..\\_..\\_up", "1"])
+
+    def test_no_value_leads_out_of_the_folder_that_results_names(self):
+        self.run_it("--results", self.path("out/{}.txt"), "echo", ":::", "a/../b", "c/d")
+        self.assertEqual(self.read("out/b.txt"), b"a/../b\n")
+        self.assertEqual(self.read("out/c/d.txt"), b"c/d\n")
+        for value in ("../b", "a/../../b", "/../b"):
+            self.run_it("--results", self.path("out/{}"), "echo", ":::", value, code=255)
+            self.assertRegex(self.said, "--results .*: .*b is not in .*/out/")
+        self.assertEqual([name for name in os.listdir(self.dir) if name.startswith("b")], [])
+        self.run_it("--results", "{}.out", "echo", ":::", self.path("beside"))
+        self.assertEqual(self.read("beside.out"), self.path("beside").encode() + b"\n")
 
     def test_the_joblog_has_nine_columns_and_a_plus_goes_on_in_it(self):
         self.run_it("--joblog", self.path("log"), "echo {}; exit {}", ":::", "0", "3", code=1)
@@ -186,8 +272,12 @@ class Control(Runs):
         self.assertEqual(self.read("tries"), b"x\nx\n")
 
     def test_what_takes_too_long_is_ended_and_fails(self):
-        self.run_it("--joblog", self.path("log"), "--timeout", "0.2", "sleep", ":::", "1000", code=1)
-        self.assertEqual(self.joblog()[1][5:7], ["-1", "15"])
+        for options in ((), ("--line-buffer",)):
+            got = self.run_it("--joblog", self.path("log"), "--timeout", "0.2", *options,
+                              "echo out; echo err >&2; exec sleep {}", ":::", "1000", code=1)
+            self.assertEqual(self.joblog()[1][5:7], ["-1", "15"])
+            self.assertEqual(got, "out\n")
+            self.assertRegex(self.said, r"^err\nweir run: task 1: ended after its time limit of 0\.2 s \(--timeout\)\n$")
 
     def test_what_takes_much_longer_than_others_is_ended(self):
         self.run_it("-j1", "--timeout", "2000%", "--joblog", self.path("log"), "sleep", ":::", "0.01", "0.01",
@@ -233,6 +323,27 @@ class Control(Runs):
         self.assertIn("--resume", node.stderr())
         self.assertEqual(list(self.joblog()), [1])
 
+    def test_signals_are_heard_while_input_is_read_to_its_end_before_the_first_task(self):
+        silent = self.path("silent")
+        os.mkfifo(silent)
+        for options in (("--bar",), ("--eta",), ("--shuf",), ("--plus", "--tagstring", "{##}"), ("--header", ":"),
+                        ("--csv", "--header", ":"), ("--halt", "soon,fail=10%"), ("-a", silent),
+                        ("-n2", "--bar"), ("--pipe", "--header", ":"), ("--coproc", "--shuf")):
+            node = self.weir("run", *options, "cat", input=PIPE)
+            node.feed(b"a line, and then no more", more=True)
+            wait_until(lambda: node.threads() > 1, "it listens to signals")
+            node.send(signal.SIGTERM)
+            self.ends(node, 128 + signal.SIGTERM)
+            self.assertEqual(node.stdout(), b"", options)
+            self.assertSays(node, "0 done, the others not")
+
+    def test_what_is_counted_first_stops_at_a_signal_even_if_nothing_is_waited_for(self):
+        self.write("numbers", b"".join(b"%d\n" % n for n in range(2000)))
+        node = self.weir("run", "--bar", "true", *["::::", self.path("numbers")] * 4)  # 16 * 10^12 of them
+        wait_until(lambda: node.rss() > 64, "it is at it")
+        node.send(signal.SIGINT)
+        self.ends(node, 128 + signal.SIGINT)
+
     def test_usr1_says_what_runs(self):
         node = self.weir("run", "-j1", "sleep", ":::", "1000")
 
@@ -256,6 +367,17 @@ class Control(Runs):
         self.run_it("-j4", "--delay", "0.2", "--joblog", self.path("log"), "true", ":::", "1", "2", "3")
         starts = sorted(float(row[1]) for row in self.joblog().values())
         self.assertGreaterEqual(starts[2] - starts[0], 0.39)
+
+    def test_nothing_starts_while_the_machine_has_not_what_is_asked_for(self):
+        for options in (("--load", "0"), ("--load", "0%"), ("--memfree", "900T")):
+            node = self.weir("run", "-j2", *options, "touch", ":::", self.path("begun"))
+            wait_until(lambda: node.threads() > 3, "its slots are there")
+            node.send(signal.SIGTERM)
+            self.ends(node, 128 + signal.SIGTERM)
+            self.assertFalse(os.path.exists(self.path("begun")), options)
+            self.assertSays(node, "0 done, 1 not")
+        got = self.run_it("--load", "1000000", "--memfree", "1k", "--delay", "1ms", "echo", ":::", "1", "2")
+        self.assertEqual(sorted(got.split()), ["1", "2"])
 
     def test_a_dry_run_prints_commands_and_runs_none(self):
         got = self.run_it("-k", "--dry-run", "touch %s; echo {}" % self.path("made"), ":::", "a b")
@@ -285,9 +407,37 @@ class Resume(Runs):
         self.assertEqual(self.go("yx", "--resume"), ["y"])
         self.assertIn("3 tasks of the joblog are not among these", self.said)
 
+    def test_a_task_is_known_again_whatever_slot_it_had(self):
+        # As jobs end in any order, so do slots come to tasks: here they are the other way round.
+        def go(*values):
+            return self.run_it("-k", "-j2", "--joblog", self.path("log"), "--resume", "echo {%} >/dev/null; echo {}",
+                               ":::", *values).split()
+        self.write("log", b"".join(b"%d\t:\t1.0\t1.0\t0\t0\t0\t0\techo %d >/dev/null; echo %s\n" % row for row in (
+            (1, 2, b"a"), (2, 1, b"b"), (3, 4096, b"c"))))
+        self.assertEqual(go("a", "b", "c", "d"), ["d"])
+        self.assertEqual(go("x", "d", "c", "b", "a"), ["x"])
+
     def test_equal_tasks_are_done_as_often_as_they_are_there(self):
         self.go("aa")
         self.assertEqual(self.go("aaa", "--resume"), ["a"])
+
+    def test_going_on_appends_to_a_table_of_results(self):
+        for table, cut in (("r.csv", 3), ("r.tsv", 1), ("r.json", 5)):
+            options = ("-k", "-j1", "--joblog", self.path(table + ".log"), "--results", self.path(table))
+            self.run_it(*options, "printf '1\n2\n%s' {}", ":::", "a", "b")
+            whole = self.read(table)
+            # A crash: the last row is not whole, and its task not in the joblog.
+            self.write(table, whole[:-cut])
+            log = self.read(table + ".log")
+            self.write(table + ".log", log[:log.rindex(b"\n", 0, -1) + 1])
+            self.run_it(*options, "--resume", "printf '1\n2\n%s' {}", ":::", "a", "b", "c")
+            got = self.read(table)
+            self.assertEqual(got[:len(whole) // 2], whole[:len(whole) // 2])
+            values = [len(re.findall(rb"2(?:\n|\\n)%s" % value, got)) for value in (b"a", b"b", b"c")]
+            self.assertEqual(values, [1, 1, 1], got)
+            self.assertEqual(got.count(b"Starttime"), 3 if table == "r.json" else 1)
+        rows = list(csv.reader(io.StringIO(self.read("r.csv").decode(), newline="")))
+        self.assertEqual([row[-2] for row in rows], ["Stdout", "1\n2\na", "1\n2\nb", "1\n2\nc"])
 
     def test_what_failed_is_run_again_as_the_joblog_has_it(self):
         self.write("b", b"")
@@ -338,6 +488,10 @@ class Pipe(Runs):
         got = self.run_it("--pipe", "-k", "-N", "1", "--recstart", ">", "cat; echo", input=b">a\nb>c>")
         self.assertEqual(got, ">a\nb\n>c\n>\n")
 
+    def test_so_many_records_are_in_a_block_if_they_are_known_by_their_start(self):
+        got = self.run_it("--pipe", "-k", "-N", "2", "--recstart", ">", "cat; echo", input=b">a>b>c>d>e")
+        self.assertEqual(got, ">a>b\n>c>d\n>e\n")
+
     def test_a_command_need_not_read_everything(self):
         got = self.run_it("--pipe", "-k", "--block", "200k", "head", "-n1", input=LINES)
         self.assertEqual(got.splitlines()[0], "line 0")
@@ -354,9 +508,26 @@ class Pipe(Runs):
         got = self.run_it("--pipe", "-k", "--header", ":", "-N", "2", "cat; echo", input=b"h\n1\n2\n3\n")
         self.assertEqual(got, "h\n1\n2\n\nh\n3\n\n")
 
-    def test_too_large_a_block_is_refused(self):
-        self.run_it("--pipe", "--block", "17M", "cat", input=b"", code=255)
-        self.assertIn("at most 16M", self.said)
+    def test_blocks_and_records_are_of_any_size_here(self):
+        big = b"x" * 40_000_000 + b"\n"
+        got = self.run_it("--pipe", "-k", "-j2", "--block", "1M", "wc", "-c", input=b"a\n" + big + b"b\n")
+        self.assertEqual(got.split(), ["2", str(len(big)), "2"])
+        got = self.run_it("--pipe", "--round-robin", "-j1", "--block", "20M", "wc", "-c", input=big + big)
+        self.assertEqual(got.split(), [str(2 * len(big))])
+
+    def test_large_blocks_run_side_by_side(self):
+        # Each waits until all four have begun.
+        got = self.run_it("--pipe", "-j4", "--block", "8M", "head -c1 >/dev/null; : > %s/begun{#}; "
+                          "until [ $(ls %s | grep -c begun) = 4 ]; do sleep 0.02; done; cat | wc -c" % (self.dir, self.dir),
+                          input=(b"x" * 8_388_607 + b"\n") * 4)
+        self.assertEqual(got.split(), [str(8_388_607)] * 4)
+
+    def test_a_block_that_is_to_travel_is_at_most_16_MiB(self):
+        self.run_it("--pipe", "--listen", self.tcp_endpoint(), "--block", "16M", "cat", input=b"a\n")
+        self.run_it("--pipe", "--listen", self.tcp_endpoint(), "--block", "16777217", "cat", input=b"", code=255)
+        self.assertIn("at most 16M with --listen", self.said)
+        self.run_it("--pipe", "--listen", self.tcp_endpoint(), "wc", "-c", input=b"x" * 17_000_000, code=1)
+        self.assertIn("the limit is 16777216", self.said)
 
 
 class Coproc(Runs):
@@ -367,6 +538,22 @@ class Coproc(Runs):
     def test_what_does_not_go_with_it_is_refused(self):
         self.run_it("--coproc", "--joblog", self.path("log"), "cat", input=b"1\n", code=255)
         self.assertIn("--coproc", self.said)
+
+    def test_a_line_that_takes_a_coprocess_too_long_fails_and_the_next_one_gets_another(self):
+        got = self.run_it("-j1", "--timeout", "0.3", "--coproc", "sh", "-c",
+                          "while read x; do [ $x = 2 ] && sleep 1000; echo $x; done", input=b"1\n2\n3\n", code=1)
+        self.assertEqual(got.split(), ["1", "3"])
+        self.assertIn("task 2 failed: time limit passed", self.said)
+
+    def test_a_reader_of_answers_that_goes_ends_the_run_though_the_input_is_silent(self):
+        read, write = os.pipe()
+        node = self.weir("run", "-j1", "--coproc", "cat", input=PIPE, stdout=write)
+        os.close(write)
+        node.feed(b"1\n", more=True)
+        os.read(read, 1)
+        os.close(read)
+        node.feed(b"2\n", more=True)
+        self.ends(node, 141)
 
     def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
         self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
@@ -423,6 +610,18 @@ class OtherMachines(Runs):
         self.ends(node, 0)
         self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
 
+    def test_what_takes_too_long_is_ended_there_too(self):
+        self.worker("--from", self.where, "-j1", "--", "sh", "-c", ": > %s; exec sleep 1000" % self.path("go"))
+        node = self.start_run("--joblog", self.path("log"), "--timeout", "4",
+                              "until [ -e %s ]; do sleep 0.02; done; : {}" % self.path("go"), ":::", "1", "2")
+        self.ends(node, 1)
+        self.assertEqual([row[5] for row in self.joblog().values() if row[0] != ":"], ["-1"])
+        self.assertSays(node, "weir run: task [12]: ended after its time limit of 4 s")
+
+    def test_a_delay_before_a_start_here_is_no_part_of_the_time_that_it_may_take(self):
+        node = self.start_run("--delay", "0.6", "--timeout", "0.5", "true", ":::", "1", "2", "3")
+        self.ends(node, 0)
+
     def test_a_failure_elsewhere_counts_like_one_here(self):
         node = self.start_run("--joblog", self.path("log"), "-k", "while [ ! -e %s ] && [ -n \"$HERE\" ]; do "
                               "sleep 0.02; done; : > %s; exit {}" % (self.path("go"), self.path("go")), ":::",
@@ -432,9 +631,14 @@ class OtherMachines(Runs):
         self.assertEqual([self.joblog()[n][5] for n in (1, 2, 3, 4)], ["0", "3", "0", "3"])
 
     def test_a_slot_number_means_nothing_elsewhere(self):
-        node = self.start_run("echo", "{%}", ":::", "1")
-        self.ends(node, 255)
-        self.assertIn("{%}", node.stderr())
+        self.write("log", b"1\t:\t1.0\t1.0\t0\t0\t0\t0\techo 1 a\n")
+        for arguments in (("echo", "{%}", ":::", "1"), ("echo s{%}", ":::", "1"),
+                          ("--tagstring", "{%}", "echo", ":::", "1"), ("--plus", "echo", "{0%}", ":::", "1"),
+                          ("--results", self.path("{%}"), "echo", ":::", "1"), ("--pipe", "echo", "{%}"),
+                          ("--joblog", self.path("log"), "--resume", "echo", "{%}", ":::", "a", "b")):
+            node = self.start_run(*arguments)
+            self.ends(node, 255)
+            self.assertSays(node, "{%} numbers the slots of this machine")
 
 
 if __name__ == "__main__":

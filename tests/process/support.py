@@ -133,7 +133,7 @@ def program_folders():
 class Node:
     """One running program."""
 
-    def __init__(self, case, program, arguments, input, stdout, preexec, env):
+    def __init__(self, case, program, arguments, input, stdout, preexec, env, stderr):
         self.case = case
         self.name = "%s%d" % (program, len(case.nodes) + 1)
         path = ELSEWHERE.get(program, ("nodes", "weir-" + program))
@@ -150,7 +150,8 @@ class Node:
             stdin = open(path, "rb")
         elif input is not None:
             stdin = input
-        with open(self.err_path, "wb") as err:
+        with open(self.err_path, "wb") as file:
+            err = file if stderr is None else stderr
             out = open(self.out_path, "wb") if stdout is None else stdout
             environment = {k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}
             environment.update(env or {})
@@ -355,8 +356,9 @@ class Case(unittest.TestCase):
         with open(self.path(name), "rb") as file:
             return file.read()
 
-    def start(self, program, *arguments, input=None, stdout=None, preexec=None, env=None):
-        node = Node(self, program, arguments, input, stdout, preexec, env)
+    def start(self, program, *arguments, input=None, stdout=None, preexec=None, env=None,
+              stderr=None):
+        node = Node(self, program, arguments, input, stdout, preexec, env, stderr)
         self.nodes.append(node)
         return node
 

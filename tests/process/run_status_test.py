@@ -1,0 +1,203 @@
+"""weir run's line on a terminal: --bar, --eta and --progress, and what else appears there."""
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import termios
+import threading
+
+from support import PIPE, Case, main, wait_until
+
+ERASE = "\r\x1b[K"
+TURN = "until [ -e %s/{} ]; do sleep 0.02; done"
+
+
+class Screen:
+    """The user's end of a terminal."""
+
+    def __init__(self, columns=80):
+        self.master, self.slave = pty.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.bytes = b""
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        try:
+            while chunk := os.read(self.master, 65536):
+                self.bytes += chunk
+        except OSError:  # nobody has the other end any more
+            pass
+
+    def given_away(self):
+        """Call it when the program has its end."""
+        os.close(self.slave)
+
+    def drawn(self):
+        """Every status line that was there, one after the other."""
+        text = self.bytes.decode().replace("\r\n", "\n")
+        return [line for line in re.findall(r"\r\x1b\[K([^\r\n]*)", text) if line]
+
+    def lines(self):
+        """What the screen shows in the end: lines, as far as \\r and erasing leave them."""
+        self.reader.join()
+        os.close(self.master)
+        rows, row = [], ""
+        for part in re.split(r"(\r\n|\r\x1b\[K)", self.bytes.decode()):
+            if part == ERASE:
+                row = ""
+            elif part == "\r\n":
+                rows.append(row)
+                row = ""
+            else:
+                row += part
+        return rows + [row]
+
+
+class Status(Case):
+    def on_terminal(self, *arguments, stdout=False, columns=80, **how):
+        screen = Screen(columns)
+        node = self.weir("run", *arguments, stderr=screen.slave, env={"TERM": "xterm", **how.pop("env", {})},
+                         stdout=screen.slave if stdout else None, **how)
+        screen.given_away()
+        return node, screen
+
+    def drawn(self, screen, pattern):
+        """Waits until a line was drawn in which the pattern is found, and returns it."""
+        def look():
+            return next((line for line in screen.drawn() if re.search(pattern, line)), None)
+        return wait_until(look, "%r is drawn" % pattern)
+
+    def turn(self, name):
+        """Lets the task with this value end."""
+        self.write(name, b"")
+
+    def test_a_bar_grows_with_what_is_done_and_is_gone_in_the_end(self):
+        node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"abcd")
+        line = self.drawn(screen, r"\[ {20}\]")
+        self.assertRegex(line, "^0/4 done  1 in flight  0/s")
+        self.turn("a")
+        self.assertRegex(self.drawn(screen, r"\[#{5} {15}\]"), "^1/4 done  1 in flight")
+        self.turn("b")
+        self.turn("c")
+        self.assertRegex(self.drawn(screen, r"\[#{15} {5}\]"), "^3/4 done")
+        self.turn("d")
+        self.ends(node, 0)
+        self.assertEqual(screen.lines(), [""])
+
+    def test_an_estimate_comes_when_something_is_done(self):
+        node, screen = self.on_terminal("-j1", "--eta", TURN % self.dir, ":::", *"abc")
+        self.assertNotIn("ETA", self.drawn(screen, "^0/3 done"))
+        self.turn("a")
+        self.assertNotIn("[", self.drawn(screen, r"^1/3 done .* ETA \d+:\d\d"))
+        self.turn("b")
+        self.turn("c")
+        self.ends(node, 0)
+
+    def test_progress_does_not_wait_for_the_end_of_the_input(self):
+        node, screen = self.on_terminal("-j2", "--progress", TURN % self.dir, input=PIPE)
+        node.feed(b"a\nb\n", more=True)
+        self.drawn(screen, "^0 done  2 in flight")
+        self.turn("a")
+        self.assertRegex(self.drawn(screen, "^1 done"), "1 in flight")
+        self.turn("b")
+        node.feed(b"")
+        self.ends(node, 0)
+
+    def test_failures_are_counted(self):
+        node, screen = self.on_terminal("-j1", "--bar", (TURN + "; [ {} != a ]") % self.dir, ":::", *"ab")
+        self.turn("a")
+        self.assertRegex(self.drawn(screen, "failed"), "^1/2 done  1 failed  1 in flight")
+        self.turn("b")
+        self.ends(node, 1)
+
+    def test_what_was_done_in_an_earlier_run_is_done(self):
+        command = ("--joblog", self.path("log"), "-j1", TURN % self.dir, ":::")
+        for name in "ab":
+            self.turn(name)
+        self.ends(self.weir("run", *command, *"ab"), 0)
+        node, screen = self.on_terminal("--bar", "--resume", *command, *"abcd")
+        self.assertRegex(self.drawn(screen, "^2/4 done"), r"\[#{10} {10}\]$")
+        self.turn("c")
+        self.turn("d")
+        self.ends(node, 0)
+
+    def test_tasks_of_several_values_are_counted_too(self):
+        node, screen = self.on_terminal("-j1", "--bar", "-n2", "until [ -e %s/{1} ]; do sleep 0.02; done" % self.dir,
+                                        ":::", *"abcdef")
+        self.drawn(screen, "^0/3 done")
+        for name in "ace":
+            self.turn(name)
+        self.ends(node, 0)
+
+    def test_how_many_tasks_a_coprocess_has_before_it_is_shown(self):
+        node, screen = self.on_terminal("-j1", "--bar", "--coproc", "read x; until [ -e %s/a ]; do sleep 0.02; done; "
+                                        "echo $x; while read x; do echo $x; done" % self.dir, ":::", *"abcd")
+        self.drawn(screen, r"^0/4 done .*\[ {20}\]$")
+        self.turn("a")
+        self.ends(node, 0)
+
+    def test_output_and_errors_do_not_run_into_the_line(self):
+        script = (TURN + "; echo out {}; echo err {} >&2") % self.dir
+        for options in ((), ("--line-buffer",)):
+            node, screen = self.on_terminal("-k", "-j1", "--bar", *options, script, ":::", *"abcd", stdout=True)
+            for n, name in enumerate("abcd"):
+                self.drawn(screen, "^%d/4 done" % n)
+                self.turn(name)
+            self.ends(node, 0)
+            self.assertEqual(screen.lines(), [text + name for name in "abcd" for text in ("out ", "err ")] + [""])
+            for name in "abcd":
+                os.remove(self.path(name))
+
+    def test_answers_of_a_coprocess_do_not_run_into_the_line(self):
+        node, screen = self.on_terminal("-j1", "--progress", "--coproc", "cat", input=PIPE, stdout=True)
+        node.feed(b"a\n", more=True)
+        self.drawn(screen, "^1 done")
+        node.feed(b"b\n")
+        self.ends(node, 0)
+        self.assertEqual(screen.lines(), ["a", "b", ""])
+
+    def test_messages_go_above_the_line(self):
+        node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", "a")
+        self.drawn(screen, "^0/1 done")
+        node.send(signal.SIGTERM)
+        self.ends(node, 128 + signal.SIGTERM)
+        self.assertEqual(screen.lines(), ["weir run: ending what runs (again to kill it)",
+                                          "weir run: 0 done, 1 not; with --joblog FILE it could be resumed", ""])
+
+    def test_the_line_is_no_longer_than_the_terminal_is_wide(self):
+        node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"ab", columns=30)
+        self.assertNotIn("[", self.drawn(screen, "^0/2 done"))
+        self.turn("a")
+        self.drawn(screen, "^1/2 done")
+        self.turn("b")
+        self.ends(node, 0)
+        self.assertLess(max(map(len, screen.drawn())), 30)
+
+    def test_nothing_is_drawn_where_it_could_not_be_erased(self):
+        node = self.weir("run", "--bar", "true", ":::", *"abcd")
+        self.ends(node, 0)
+        self.assertEqual(node.stderr(), "")
+        node, screen = self.on_terminal("--bar", "true", ":::", *"abcd", env={"TERM": "dumb"})
+        self.ends(node, 0)
+        self.assertEqual(screen.lines(), [""])
+
+    def test_who_has_forgotten_the_values_is_told_that_the_terminal_is_read(self):
+        screen = Screen()
+        node = self.weir("run", "echo", "got", input=screen.slave)
+        screen.given_away()
+        self.says(node, "reading from the terminal, to Ctrl-D")
+        os.write(screen.master, b"a\n\x04")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout(), b"got a\n")
+
+    def test_nothing_is_drawn_unless_asked_for(self):
+        node, screen = self.on_terminal("true", ":::", *"abcd")
+        self.ends(node, 0)
+        self.assertEqual(screen.lines(), [""])
+
+
+if __name__ == "__main__":
+    main()
