@@ -147,6 +147,17 @@ TEST_CASE("nothing stays with a worker that is at something longer") {
   CHECK(g.counts() == pair_of_workers::both{1, 1});
 }
 
+TEST_CASE("nothing stays with a worker that has not answered for longer than it ever took") {
+  pair_of_workers g(0);
+  g.calls(client, "add");
+  g.now += milliseconds(1);
+  g.calls(client, "add");
+  REQUIRE(g.counts() == pair_of_workers::both{2, 0});
+  g.now += std::chrono::microseconds(1);
+  g.calls(client, "add");
+  CHECK(g.counts() == pair_of_workers::both{2, 1});
+}
+
 TEST_CASE("calls that take long go to whoever has the least to do") {
   pair_of_workers g(1000);
   g.calls(client, "add");

@@ -30,9 +30,10 @@ struct worker_record {
   std::vector<std::string> direct;                    ///< where clients can reach it
   std::uint64_t window = 0;                           ///< calls, as last announced
   double work_us = 0;                                 ///< what it has in hand takes about
-  bool draining = false;                              ///< takes no more
-  bool drain_pending = false;                         ///< is to be told to take no more
-  time_point shunned_until;                           ///< it has refused calls: others first
+  time_point moved;            ///< it has answered something, or got something to do, last
+  bool draining = false;       ///< takes no more
+  bool drain_pending = false;  ///< is to be told to take no more
+  time_point shunned_until;    ///< it has refused calls: others first
   clock_offset clock;
 };
 

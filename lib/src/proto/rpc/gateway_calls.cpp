@@ -16,6 +16,8 @@ constexpr std::uint64_t largest_piece = 64;
 /// nothing any more.
 constexpr double stay_us = 100;
 constexpr std::uint64_t largest_stay = 256;
+/// With something in hand and nothing answered for so long it hangs, or is slower than it was.
+constexpr duration hangs_after = std::chrono::milliseconds(1);
 /// A call that would wait for longer than this part of its time is refused: what comes up with
 /// no time left to run would only keep those behind it waiting.
 constexpr int part_for_waiting = 2;
@@ -30,7 +32,9 @@ std::uint64_t piece_of(const method_record& m) {
 }
 
 /// How many more calls of this method may stay with this worker.
-std::uint64_t stay_of(const method_record& m, const worker_record& w, std::uint64_t in_hand) {
+std::uint64_t stay_of(const method_record& m, const worker_record& w, std::uint64_t in_hand,
+                      time_point now) {
+  if (in_hand > 0 && now - w.moved > hangs_after) return 0;
   const histogram& service = m.stats.latency.service;
   if (service.count() == 0 || in_hand >= largest_stay || w.work_us >= stay_us) return 0;
   const double calls = (stay_us - w.work_us) / std::max(service.mean(), 0.1);
@@ -211,7 +215,7 @@ std::uint64_t gateway_state::give(const calls& c, time_point now) {
   if (c.what.deadline <= now) return 0;
   if (m.workers.size() == 1) {
     const std::uint64_t n = workers_.fits(m.workers[0]->id, c.what.arguments);
-    if (n > 0) send(*m.workers[0], n == c.size() ? c : c.slice(0, n));
+    if (n > 0) send(*m.workers[0], n == c.size() ? c : c.slice(0, n), now);
     return n;
   }
   std::vector<candidate> able;
@@ -221,7 +225,7 @@ std::uint64_t gateway_state::give(const calls& c, time_point now) {
                     workers_.fits(w->id, c.what.arguments),
                     std::max<std::uint32_t>(1, w->info.slots)});
   candidate& first = able[m.first % able.size()];
-  first.stay = stay_of(m, *m.workers[m.first % able.size()], first.in_hand);
+  first.stay = stay_of(m, *m.workers[m.first % able.size()], first.in_hand, now);
   // One that has just refused calls has the most room of all, and would get them all again.
   const auto refuses = [&](std::size_t i) { return now < m.workers[i]->shunned_until; };
   bool others = false;
@@ -239,14 +243,15 @@ std::uint64_t gateway_state::give(const calls& c, time_point now) {
     const calls piece = s.calls == c.size() ? c : c.slice(sent, s.calls);
     // What was said to fit was the first calls of all; these may be longer.
     const std::uint64_t n = workers_.fits(w.id, piece.what.arguments);
-    if (n > 0) send(w, n == piece.size() ? piece : piece.slice(0, n));
+    if (n > 0) send(w, n == piece.size() ? piece : piece.slice(0, n), now);
     sent += n;
     m.first = s.to;
   }
   return sent;
 }
 
-void gateway_state::send(worker_record& to, const calls& c) {
+void gateway_state::send(worker_record& to, const calls& c, time_point now) {
+  if (workers_.in_hand(to.id) == 0) to.moved = now;
   const std::uint64_t n = c.size();
   caller::flight f;
   f.number = c.number;

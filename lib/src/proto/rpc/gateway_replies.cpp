@@ -59,9 +59,11 @@ void gateway_state::on_answers(caller::answered& a, time_point now) {
   worker_record* const w = directory_.worker(a.from);
   // What it was reckoned at when it was sent is not known any more: wrong by how the mean has
   // moved, and put right whenever nothing is left.
-  if (w)
+  if (w) {
     w->work_us =
         workers_.in_hand(w->id) == 0 ? 0 : std::max(0.0, w->work_us - m.expected_us(n));
+    w->moved = now;
+  }
   if (a.reply.code == status::ok) {
     const std::size_t each = a.reply.results.bytes() / n;
     slots_.taking(a.calls.number).answered(each);

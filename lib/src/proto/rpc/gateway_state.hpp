@@ -183,7 +183,7 @@ class gateway_state {
   [[nodiscard]] std::optional<failure> overload(const calls& c, time_point now) const;
   /// Returns how many of them, from the front, went to workers.
   std::uint64_t give(const calls& c, time_point now);
-  void send(worker_record& to, const calls& c);
+  void send(worker_record& to, const calls& c, time_point now);
   void dispatch(method_record& m, time_point now);
   [[nodiscard]] std::uint64_t may_go(const calls& c) const;
   void set_aside(calls c);
