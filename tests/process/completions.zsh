@@ -5,6 +5,8 @@ zmodload zsh/zpty
 setup=$(cat <<'SETUP'
 PROMPT=
 bindkey -e
+# Manual pages are built beside the programs, and are no commands.
+setopt hash_executables_only
 fpath=($completions $fpath)
 autoload -Uz compinit
 compinit -u -d $dump
