@@ -136,6 +136,15 @@ class Sources(Case):
         self.ends(node, 0)
         self.ends(sink, 0)
 
+    def test_workers_that_come_late_to_a_short_job_are_told_that_it_is_done(self):
+        tasks, results = self.endpoint(), self.endpoint()
+        sink = self.sink("--bind", results)
+        workers = [self.worker("--from", tasks, *ECHO) for _ in range(4)]
+        node = self.ventilator("--bind", tasks, "--sink", results, input=b"the only task")
+        for ended in (node, sink, *workers):
+            self.ends(ended, 0)
+        self.assertEqual(sink.stdout(), b"the only task")
+
     def test_several_files_and_standard_input_are_read_in_turn(self):
         tasks = self.endpoint()
         one, two = self.write("one", b"1\n"), self.write("two", b"3\n")

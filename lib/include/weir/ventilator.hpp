@@ -93,7 +93,9 @@ class ventilator {
   /// anything.
   ventilator(ventilator_options options, std::unique_ptr<result_store> store,
              const local_slots& here);
-  /// Abandons what is not done; see stop().
+  /// Abandons what is not done; see stop(). If all is done and this object has endpoints that
+  /// workers connect to, returns 400 ms after it was made at the earliest: until then workers
+  /// that are started with it, and find it late, are told that it has finished.
   ~ventilator();
   ventilator(const ventilator&) = delete;
   ventilator& operator=(const ventilator&) = delete;

@@ -68,9 +68,9 @@ transport::socket& transport::open(zmq::socket_type type, const endpoint& where,
   s.zmq.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(proto::limits::payload_bytes +
                                                                 proto::limits::batch_bytes));
   s.zmq.set(zmq::sockopt::backlog, backlog);
-  // Doubles up to the most. The first tries are for nodes that are being started together.
+  // Doubles up to the most: see shortest_life.
   s.zmq.set(zmq::sockopt::reconnect_ivl, 20);
-  s.zmq.set(zmq::sockopt::reconnect_ivl_max, 2000);
+  s.zmq.set(zmq::sockopt::reconnect_ivl_max, 250);
   s.zmq.set(zmq::sockopt::handshake_ivl, 5000);
   s.zmq.set(zmq::sockopt::tcp_keepalive, 1);
   s.zmq.set(zmq::sockopt::tcp_keepalive_idle, 30);

@@ -79,6 +79,7 @@ struct ventilator::impl {
   std::optional<net::committer> store;
   proto::outbox out;
   std::vector<std::string> endpoints;
+  const proto::time_point born = proto::clock::now();
   std::vector<net::transport::event> events;
   std::vector<net::committer::done_range> committed;
 
@@ -132,6 +133,11 @@ struct ventilator::impl {
   void settle(proto::time_point now);
   void collect(proto::time_point now);
   bool publish();
+  void tell_late_comers();
+  bool told_to_stop() {
+    const std::lock_guard lock(mutex);
+    return stopping;
+  }
 };
 
 ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s,
@@ -174,7 +180,7 @@ ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s,
 ventilator::impl::~impl() {
   {
     const std::lock_guard lock(mutex);
-    stopping = true;
+    if (!ended) stopping = true;  // else it may still be telling late comers
   }
   changed.notify_all();
   net.wake();
@@ -395,13 +401,34 @@ void ventilator::impl::run() {
   } catch (...) {  // the last words are a courtesy
   }
   (void)publish();
-  net.close(net::last_words);
+  if (!done) net.close(net::last_words);
   {
     const std::lock_guard lock(mutex);
     ended = true;
     complete = done && !failure;
   }
   changed.notify_all();
+  if (!done) return;
+  tell_late_comers();
+  net.close(net::last_words);
+}
+
+void ventilator::impl::tell_late_comers() {
+  if (endpoints.empty()) return;
+  const auto until = born + net::shortest_life;
+  try {
+    while (proto::clock::now() < until && !told_to_stop()) {
+      bool somebody_came = false;
+      net::round(net, machine, out, events, until, true,
+                 [&](proto::peer_id peer, proto::message m, proto::time_point now) {
+                   somebody_came |= std::holds_alternative<proto::hello>(m);
+                   (void)machine.on_message(peer, std::move(m), now, out);
+                 });
+      if (somebody_came) machine.say_bye(proto::bye_reason::finished, proto::clock::now(), out);
+      net::carry_out(out, net, options);
+    }
+  } catch (...) {  // it is a courtesy
+  }
 }
 
 bool ventilator::impl::publish() {
