@@ -57,8 +57,9 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
                 "{%} numbers the slots of this machine: with --listen, leave it out");
   has_slot_ = uses_slot(typed.command, strings_);
   const bool gathers = (most || fill) && !s.pipe;
-  // How many tasks gathered records make is only known afterwards: {##} is refused there.
-  if (!gathers) {
+  // How many tasks gathered records make, and how many blocks there are, is only known
+  // afterwards: {##} is refused there.
+  if (!gathers && !s.pipe) {
     if (options.count || uses_total(texts, strings_)) records = hold(std::move(records));
     total_ = strings_.total = records->total();
   }

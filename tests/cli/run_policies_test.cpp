@@ -78,6 +78,14 @@ TEST_SUITE("--halt") {
     CHECK(halt.exit_status() == 75);
   }
 
+  TEST_CASE("a percentage of no tasks is never reached") {
+    auto halt = halt_policy::parse("now,done=50%");
+    halt.set_total(0);
+    CHECK(halt.count(failed(1)) == decision::go_on);
+    CHECK(halt.count(ok) == decision::go_on);
+    CHECK(halt.exit_status() == 50);
+  }
+
   TEST_CASE("without a reason to halt the status is the number of failures, at most 101") {
     halt_policy never = halt_policy::parse("never");
     for (int i = 0; i < 100; ++i) CHECK(never.count(failed(1)) == decision::go_on);

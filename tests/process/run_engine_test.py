@@ -504,6 +504,16 @@ class Pipe(Runs):
     def test_round_robin_counts_commands_that_fail(self):
         self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
 
+    def test_a_percentage_that_halts_is_of_all_blocks(self):
+        blocks = b"1\n2\n3\n4\n"
+        got = self.run_it("--pipe", "-N1", "-j1", "-k", "--halt", "now,done=100%", "cat", input=blocks)
+        self.assertEqual(got.encode(), blocks)
+        got = self.run_it("--pipe", "-N1", "-j1", "-k", "--halt", "soon,fail=50%", "read x; echo $x; [ $x != 1 ]",
+                          input=blocks, code=25)
+        self.assertEqual(got.encode(), blocks)
+        self.run_it("--pipe", "--plus", "echo", "{##}", input=blocks, code=255)
+        self.assertIn("how many tasks there are is not known here", self.said)
+
     def test_a_header_goes_before_each_block(self):
         got = self.run_it("--pipe", "-k", "--header", ":", "-N", "2", "cat; echo", input=b"h\n1\n2\n3\n")
         self.assertEqual(got, "h\n1\n2\n\nh\n3\n\n")
