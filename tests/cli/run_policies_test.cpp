@@ -9,12 +9,15 @@
 #include <weir/error.hpp>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace weir::cli::run;
 using namespace std::chrono_literals;
@@ -198,6 +201,57 @@ TEST_SUITE("kept output") {
       kept.for_each_piece([&](std::string_view piece) { back += piece; });
       CHECK(back == whole);
     }
+  }
+}
+
+TEST_SUITE("--pipe") {
+  /// All blocks of this input, kept as the task table keeps them.
+  std::vector<std::string> blocks_of(const std::string& input, block_options how) {
+    const temp_file file(input);
+    const int fd = ::open(file.name.c_str(), O_RDONLY | O_CLOEXEC);
+    std::vector<std::string> all;
+    block_reader blocks(fd, -1, std::move(how));
+    for (std::string block; blocks.next(block);) all.push_back(std::move(block));
+    ::close(fd);
+    return all;
+  }
+
+  TEST_CASE("a block has no more memory than twice its size, however small it is") {
+    std::string input;
+    for (int n = 0; n < 300'000; ++n) input += "line " + std::to_string(n) + "\n";
+    for (const std::uint64_t records : {0U, 1U, 3U, 1000U, 100'000U}) {
+      for (const std::size_t block :
+           {std::size_t{10}, std::size_t{1} << 16, std::size_t{1} << 20}) {
+        const auto all = blocks_of(input, {block, "\n", "", records});
+        CAPTURE(records);
+        CAPTURE(block);
+        std::string whole;
+        std::size_t memory = 0;
+        for (const auto& one : all) {
+          whole += one;
+          memory += one.capacity();
+          if (!one.ends_with('\n')) FAIL_CHECK("cut within a line");
+        }
+        CHECK(whole == input);
+        CHECK(memory <= 2 * input.size() + all.size() * std::string().capacity());
+        if (records > 0) CHECK(all.size() == 300'000 / records);
+        if (records == 0 && block > 1000) CHECK(all.size() <= input.size() / (block - 100) + 1);
+      }
+    }
+  }
+
+  TEST_CASE("a line is taken off the front, and what follows it is not lost") {
+    const temp_file file("head\n1\n2\n");
+    const int fd = ::open(file.name.c_str(), O_RDONLY | O_CLOEXEC);
+    block_reader blocks(fd, -1, {4, "\n", "", 1});
+    CHECK(blocks.first_line() == "head\n");
+    std::string block;
+    REQUIRE(blocks.next(block));
+    CHECK(block == "1\n");
+    REQUIRE(blocks.next(block));
+    CHECK(block == "2\n");
+    CHECK(!blocks.next(block));
+    ::close(fd);
   }
 }
 
