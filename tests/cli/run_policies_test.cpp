@@ -1,9 +1,11 @@
 // What weir run decides without running anything: --halt, --term-seq, --resume, -j.
 #include "run/block_reader.hpp"
+#include "run/finished_task.hpp"
 #include "run/halt_policy.hpp"
 #include "run/options.hpp"
 #include "run/resume.hpp"
 #include "run/spool.hpp"
+#include "run/task_table.hpp"
 #include "run/term_sequence.hpp"
 
 #include <weir/error.hpp>
@@ -180,6 +182,23 @@ TEST_SUITE("a joblog") {
   TEST_CASE("that is not there says nothing") {
     done_before done("/nonexistent/log", done_before::counts::whatever_came);
     CHECK(!done.take(1, "x"));
+  }
+}
+
+TEST_SUITE("a finished task") {
+  TEST_CASE("does not keep its input while it waits for its turn to be printed") {
+    spool room;
+    task_table table(10, 1'000'000);
+    table.add(1, 1, {}, std::string(100'000, 'x'));
+    local_attempt attempt(room);
+    attempt.attempt = 1;
+    attempt.sent = 100'000;
+    CHECK(table.finish(1, std::move(attempt), 1));
+    weir::result outcome;
+    outcome.attempt = 1;
+    const auto task = finish(table.take(1), outcome, room);
+    CHECK(task.record->input.capacity() <= std::string().capacity());
+    CHECK(task.sent == 100'000);
   }
 }
 
