@@ -629,8 +629,13 @@ class OtherMachines(Runs):
         self.assertSays(node, "weir run: task [12]: ended after its time limit of 4 s")
 
     def test_a_delay_before_a_start_here_is_no_part_of_the_time_that_it_may_take(self):
-        node = self.start_run("--delay", "0.6", "--timeout", "0.5", "true", ":::", "1", "2", "3")
-        self.ends(node, 0)
+        for retries in "1", "2":
+            begun = self.path("begun" + retries)
+            node = self.start_run("--delay", "0.6", "--timeout", "0.5", "--retries", retries, "echo {} >> " + begun,
+                                  ":::", "1", "2", "3")
+            self.ends(node, 0)
+            with open(begun) as starts:
+                self.assertOnce(starts.read().split(), ["1", "2", "3"])
 
     def test_a_failure_elsewhere_counts_like_one_here(self):
         node = self.start_run("--joblog", self.path("log"), "-k", "while [ ! -e %s ] && [ -n \"$HERE\" ]; do "
