@@ -60,7 +60,8 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
   // How many tasks gathered records make, and how many blocks there are, is only known
   // afterwards: {##} is refused there.
   if (!gathers && !s.pipe) {
-    if (options.count || uses_total(texts, strings_)) records = hold(std::move(records));
+    const bool count = options.count || uses_total(texts, strings_);
+    if (count && !records->total()) records = hold(std::move(records));
     total_ = strings_.total = records->total();
   }
   command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);

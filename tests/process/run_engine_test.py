@@ -447,6 +447,15 @@ class Resume(Runs):
         self.assertEqual(got, "b\n")
         self.assertEqual(self.run_it("--joblog", self.path("log"), "--retry-failed"), "")
 
+    def test_what_is_run_again_keeps_its_number_even_if_it_is_counted_first(self):
+        for options in (("--bar",), ("--eta",), ("--halt", "soon,fail=100%")):
+            self.run_it("--joblog", self.path("log"), "[ {} = b ] || [ -e %s ]" % self.path("go"), ":::", *"abcd", code=3)
+            self.write("go", b"")
+            self.run_it("--joblog", self.path("log"), "--retry-failed", *options)
+            os.remove(self.path("go"))
+            numbers = [int(row.split(b"\t")[0]) for row in self.read("log").splitlines()[1:]]
+            self.assertEqual(sorted(numbers), [1, 1, 2, 3, 3, 4, 4], options)
+
     def test_a_line_that_a_crash_has_cut_short_is_left_out(self):
         self.go("ab", "-j1")  # so that b's line is the last
         whole = self.read("log")
