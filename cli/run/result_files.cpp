@@ -84,6 +84,7 @@ class result_tree final : public result_files {
     io::output::to_file(base + (directory ? "seq" : ".seq"), io::if_exists::overwrite)
         .write(std::to_string(task.record->number));
   }
+  [[nodiscard]] bool is_table() const override { return false; }
 
  private:
   /// No ".." of a value leads out of the folder that was literally given. If none was, values

@@ -439,6 +439,31 @@ class Resume(Runs):
         rows = list(csv.reader(io.StringIO(self.read("r.csv").decode(), newline="")))
         self.assertEqual([row[-2] for row in rows], ["Stdout", "1\n2\na", "1\n2\nb", "1\n2\nc"])
 
+    def test_what_the_joblog_has_in_spite_of_a_crash_the_results_have_too(self):
+        count = 30
+        tasks = [str(n) for n in range(1, count + 1)]
+        script = ("case {} in 1|%d) : > %s/begun{}; until [ -e %s/go ]; do sleep 0.02; done;; esac; echo got {}" %
+                  (count, self.dir, self.dir))
+        for place in ("r.tsv", "r.json", "tree"):
+            options = ("-k", "-j2", "--joblog", self.path(place + ".log"), "--results", self.path(place))
+            node = self.weir("run", *options, script, ":::", *tasks)
+            wait_until(lambda: os.path.exists(self.path("begun%d" % count)), "only the first and the last are left")
+            if place == "tree":  # nothing of it waits for the first
+                wait_until(lambda: self.read("tree.log").count(b"\n") == count - 1, "the others are done")
+            node.kill()
+            self.write("go", b"")
+            done = [line.split(b"\t")[0].decode() for line in self.read(place + ".log").splitlines()[1:]]
+
+            def results(place=place):
+                if place == "tree":
+                    return {n for n in tasks if os.path.exists(self.path("tree/1/%s/stdout" % n))}
+                return set(re.findall("got ([0-9]+)(?=[^;{])", self.read(place).decode().replace("echo got", "")))
+            self.assertLessEqual(set(done), results())
+            self.run_it(*options, "--resume", script, ":::", *tasks)
+            self.assertEqual(results(), set(tasks))
+            for name in ("go", "begun1", "begun%d" % count):
+                os.remove(self.path(name))
+
     def test_what_failed_is_run_again_as_the_joblog_has_it(self):
         self.write("b", b"")
         self.go("abc", code=1)
