@@ -599,6 +599,25 @@ class Coproc(Runs):
         node.feed(b"2\n", more=True)
         self.ends(node, 141)
 
+    def test_halt_ends_coprocesses_even_if_nobody_reads_what_is_said_of_it(self):
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 4096)
+        os.set_blocking(write, True)
+        pid = self.path("pid")
+        node = self.weir("run", "-j2", "--halt", "now,success=1", "--coproc", "read x; if [ $x = 2 ]; then echo $$ > %s; "
+                         "exec sleep 1000; fi; until [ -s %s ]; do sleep 0.02; done; echo $x; cat" % (pid, pid),
+                         input=b"1\n2\n", stderr=write)
+        os.close(write)
+        wait_until(lambda: os.path.exists(pid) and self.read("pid").strip(), "the other one runs")
+        wait_until(lambda: not exists(int(self.read("pid"))), "it has ended")
+        while os.read(read, 65536):
+            pass
+        os.close(read)
+        self.ends(node, 0)
+
     def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
         self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
                     input=b"1\n2\n3\n", code=1)
