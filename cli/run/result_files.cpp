@@ -148,6 +148,8 @@ bool open_table(std::optional<io::output>& file, const std::string& name,
         if (c == '"' && rows == newlines_within::quoted) quoted = !quoted;
         if (c == '\n' && !quoted) whole = at;
       }
+    // What could not be read is not what a crash has left.
+    if (!in.eof()) throw error(exit_code::io, "--results " + name + ": it cannot be read");
     if (at > whole && ::truncate(name.c_str(), static_cast<off_t>(whole)) != 0)
       throw error(exit_code::io, "--results " + name + ": " + std::strerror(errno));
   }

@@ -439,6 +439,12 @@ class Resume(Runs):
         rows = list(csv.reader(io.StringIO(self.read("r.csv").decode(), newline="")))
         self.assertEqual([row[-2] for row in rows], ["Stdout", "1\n2\na", "1\n2\nb", "1\n2\nc"])
 
+    def test_a_table_that_cannot_be_read_is_not_gone_on_with(self):
+        os.symlink("/proc/self/mem", self.path("r.csv"))  # reading its beginning is an error
+        self.run_it("--joblog", self.path("log"), "--resume", "--results", self.path("r.csv"), "echo", ":::", "a",
+                    code=255)
+        self.assertIn("r.csv: it cannot be read", self.said)
+
     def test_what_the_joblog_has_in_spite_of_a_crash_the_results_have_too(self):
         count = 30
         tasks = [str(n) for n in range(1, count + 1)]
