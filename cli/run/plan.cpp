@@ -92,11 +92,12 @@ bool plan::next(arguments& values, std::uint64_t& number) {
   return false;
 }
 
-/// The joblog has commands as they were run, so each with the number of its slot.
+/// The joblog has commands as they were run, so each with the number of its slot. As one task
+/// on one slot may look like another on another ({}{%}), the number has to be the same then.
 bool plan::was_done(const arguments& values, std::uint64_t number) {
-  const unsigned slots = has_slot_ ? most_slots : 1;
-  for (unsigned slot = 1; slot <= slots && done_->left() > 0; ++slot)
-    if (done_->take(number, command_->text(values, {number, slot}))) return true;
+  if (!has_slot_) return done_->take(number, command_->text(values, {number, 1}));
+  for (unsigned slot = 1; slot <= most_slots && done_->left() > 0; ++slot)
+    if (done_->take_same(number, command_->text(values, {number, slot}))) return true;
   return false;
 }
 

@@ -159,6 +159,17 @@ TEST_SUITE("a joblog") {
     CHECK(done.left() == 0);
   }
 
+  TEST_CASE("may be asked for a task by its number and its command") {
+    const temp_file log(line(1, 0, 0, "x") + line(2, 0, 0, "x"));
+    done_before done(log.name, done_before::counts::whatever_came);
+    CHECK(!done.take_same(3, "x"));
+    CHECK(!done.take_same(1, "y"));
+    CHECK(done.take_same(2, "x"));
+    CHECK(!done.take_same(2, "x"));
+    CHECK(done.left() == 1);
+    CHECK(done.take(2, "x"));
+  }
+
   TEST_CASE("the last line of a task counts") {
     const temp_file log(line(1, 1, 0, "x") + line(2, 0, 0, "y") + line(1, 0, 0, "x") +
                         line(2, 0, 9, "y"));

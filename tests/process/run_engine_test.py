@@ -415,7 +415,15 @@ class Resume(Runs):
         self.write("log", b"".join(b"%d\t:\t1.0\t1.0\t0\t0\t0\t0\techo %d >/dev/null; echo %s\n" % row for row in (
             (1, 2, b"a"), (2, 1, b"b"), (3, 4096, b"c"))))
         self.assertEqual(go("a", "b", "c", "d"), ["d"])
-        self.assertEqual(go("x", "d", "c", "b", "a"), ["x"])
+        self.assertEqual(go("a", "b", "c", "d"), [])
+
+    def test_a_task_is_not_taken_for_another_that_looked_like_it_on_its_slot(self):
+        def go(*values):
+            return self.run_it("-k", "-j1", "--joblog", self.path("log"), "--resume", "echo {}{%}", ":::", *values).split()
+        self.write("log", b"2\t:\t1.0\t1.0\t0\t0\t0\t0\techo 111\n")  # 11 on slot 1, not 1 on slot 11
+        self.assertEqual(go("1", "11"), ["11"])
+        self.assertIn(b"\techo 11\n", self.read("log"))
+        self.assertEqual(go("1", "11"), [])
 
     def test_equal_tasks_are_done_as_often_as_they_are_there(self):
         self.go("aa")
