@@ -30,47 +30,58 @@ block_reader::block_reader(int fd, int wake_fd, block_options options)
   options_.block = std::max<std::size_t>(options_.block, 1);
 }
 
-/// Where the next block ends in the buffer; 0: not known yet.
+/// Where the next block ends in what is not taken yet; 0: not known yet.
 std::size_t block_reader::cut() {
-  if (separator_.empty()) return buffer_.size() < options_.block ? 0 : options_.block;
+  const auto left = this->left();
+  if (separator_.empty()) return left.size() < options_.block ? 0 : options_.block;
   // Nothing is looked at twice, however long a record is.
-  const auto not_yet = [this] {
-    searched_ = buffer_.size() - std::min(buffer_.size(), separator_.size() - 1);
+  const auto not_yet = [&] {
+    searched_ = left.size() - std::min(left.size(), separator_.size() - 1);
     return 0;
   };
   if (options_.records > 0) {
     for (; records_found_ < options_.records; ++records_found_) {
       // A start where the record begins does not end it.
       const auto from = records_end_ + (separator_end_ == 0 ? 1 : 0);
-      const auto hit = buffer_.find(separator_, std::max(from, searched_));
-      if (hit == buffer_.npos) return not_yet();
+      const auto hit = left.find(separator_, std::max(from, searched_));
+      if (hit == left.npos) return not_yet();
       records_end_ = hit + separator_end_;
     }
     return records_end_;
   }
-  if (buffer_.size() < options_.block) return 0;
-  auto hit = buffer_.npos;
+  if (left.size() < options_.block) return 0;
+  auto hit = left.npos;
   if (searched_ < options_.block)
-    hit = buffer_.rfind(separator_, options_.block - std::min(options_.block, separator_end_));
-  if (hit == buffer_.npos || hit + separator_end_ == 0)
-    hit = buffer_.find(separator_, std::max<std::size_t>(searched_, 1));
-  return hit == buffer_.npos ? not_yet() : hit + separator_end_;
+    hit = left.rfind(separator_, options_.block - std::min(options_.block, separator_end_));
+  if (hit == left.npos || hit + separator_end_ == 0)
+    hit = left.find(separator_, std::max<std::size_t>(searched_, 1));
+  return hit == left.npos ? not_yet() : hit + separator_end_;
 }
 
 bool block_reader::next(std::string& block) {
   for (;;) {
     auto end = cut();
-    if (end == 0 && ended_) end = buffer_.size();
+    if (end == 0 && ended_) end = left().size();
     if (end > 0) {
-      // The rest is short, or is cut again from where it is: either way this copies little.
-      std::string rest(buffer_, end);
-      buffer_.resize(end);
-      block.swap(buffer_);
-      buffer_ = std::move(rest);
+      take(end, block);
       searched_ = records_end_ = records_found_ = 0;
       return true;
     }
     if (ended_ || !read_more()) return false;
+  }
+}
+
+/// A block that fills half of the buffer gets it, so that most are never copied. A smaller one
+/// gets memory of its size: thousands of them may be kept.
+void block_reader::take(std::size_t size, std::string& block) {
+  if (begin_ == 0 && size >= buffer_.capacity() / 2) {
+    std::string rest(buffer_, size);
+    buffer_.resize(size);
+    block.swap(buffer_);
+    buffer_ = std::move(rest);
+  } else {
+    block = std::string(buffer_, begin_, size);
+    begin_ += size;
   }
 }
 
@@ -79,9 +90,8 @@ std::string block_reader::first_line() {
   while ((newline = buffer_.find('\n')) == buffer_.npos && !ended_)
     if (!read_more()) return {};
   if (newline == buffer_.npos) return std::exchange(buffer_, {});
-  std::string line(buffer_, 0, newline + 1);
-  buffer_.erase(0, newline + 1);
-  return line;
+  begin_ = newline + 1;
+  return buffer_.substr(0, begin_);
 }
 
 bool block_reader::read_more() {
@@ -91,6 +101,8 @@ bool block_reader::read_more() {
     }
     if (either[1].revents != 0) return false;
   }
+  // Only now is the rest moved to the front: once for all blocks that were in the buffer.
+  buffer_.erase(0, std::exchange(begin_, 0));
   // No more than the block, so that little is left over, unless it has got longer than that.
   const auto have = buffer_.size();
   const auto room =

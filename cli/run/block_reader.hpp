@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace weir::cli::run {
 
@@ -16,7 +17,8 @@ struct block_options {
 };
 
 /// Reads a descriptor block by block. A record that is longer than a block is a block by
-/// itself. What follows the last record's end is one more.
+/// itself. What follows the last record's end is one more. A block has no more than twice the
+/// memory that it needs.
 ///
 ///   block_reader blocks(STDIN_FILENO, stop_fd, {});
 ///   for (std::string block; blocks.next(block);) submit(block);
@@ -31,7 +33,11 @@ class block_reader {
   [[nodiscard]] std::string first_line();
 
  private:
+  [[nodiscard]] std::string_view left() const {
+    return std::string_view(buffer_).substr(begin_);
+  }
   [[nodiscard]] std::size_t cut();
+  void take(std::size_t size, std::string& block);
   [[nodiscard]] bool read_more();
 
   int fd_;
@@ -40,8 +46,9 @@ class block_reader {
   std::string separator_;
   std::size_t separator_end_ = 0;  // how much of it belongs to the record before
   std::string buffer_;
+  std::size_t begin_ = 0;          // what is before it in buffer_ was handed out
   std::unique_ptr<char[]> chunk_;  // read into: a string would be filled with zeros first
-  // How far the search for the end of the block in buffer_ has come:
+  // How far the search for the end of the block has come, from begin_:
   std::size_t searched_ = 0;
   std::size_t records_end_ = 0;
   std::uint64_t records_found_ = 0;

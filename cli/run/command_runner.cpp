@@ -52,11 +52,6 @@ void read_empty(int eventfd) {
   [[maybe_unused]] const auto n = ::read(eventfd, &count, sizeof count);
 }
 
-/// That its time is up we see for ourselves: the claim's time counts from before the start.
-bool is_unwanted(const exec::claim& tasks, std::uint32_t i) {
-  return tasks.why_stop(i) == exec::stop_reason::cancelled;
-}
-
 }  // namespace
 
 struct command_runner::attempt_in_hand {
@@ -99,7 +94,7 @@ void command_runner::run_one(exec::claim& tasks, std::uint32_t i) {
   const auto id = tasks.id(i);
   const auto task = context_.tasks.find(id.seq);
   // Not there: its outcome has come from elsewhere, and nobody wants another.
-  const auto unwanted = [&] { return is_unwanted(tasks, i); };
+  const auto unwanted = [&] { return tasks.cancelled(i); };
   if (!task || unwanted()) return tasks.fail(i, status::cancelled, {});
   if (!context_.rules.may_start(unwanted)) {
     if (unwanted()) return tasks.fail(i, status::cancelled, {});
@@ -374,7 +369,7 @@ command_runner::cut_short command_runner::attend(exec::claim& tasks, std::uint32
 command_runner::cut_short command_runner::look(exec::claim& tasks, std::uint32_t i,
                                                attempt_in_hand& now, time_point at) {
   if (context_.rules.level() >= governor::pressure::end_all) return cut_short::run_ends;
-  if (is_unwanted(tasks, i)) return cut_short::not_wanted;
+  if (tasks.cancelled(i)) return cut_short::not_wanted;
   if (self_.give_way) return cut_short::gives_way;
   if (context_.rules.limit_moves()) {
     const auto limit = context_.rules.time_limit();

@@ -65,6 +65,8 @@ class command_runner final : public exec::runner {
   explicit command_runner(run_context& context);
   ~command_runner() override;
   void run(exec::claim& tasks) override;
+  /// --delay and the like are no part of the time that a command may take.
+  [[nodiscard]] bool keeps_time() const override { return true; }
 
  private:
   enum class cut_short : std::uint8_t { no, timeout, run_ends, not_wanted, gives_way };

@@ -13,7 +13,8 @@
 namespace weir::cli::run {
 
 /// One of three, as the settings say: values, which go into the table under the seq that the
-/// ventilator will give them; blocks, which are payloads; lines for coprocesses.
+/// ventilator will give them; blocks, which go there too, but are payloads with --listen; lines
+/// for coprocesses.
 ///
 /// Threads    One. Members block while the ventilator or the table is full, and return early
 ///            when the governor has closed.

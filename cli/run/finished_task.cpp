@@ -17,6 +17,8 @@ finished_task from_here(std::shared_ptr<task_record> record, spool& room) {
   done.received = last.received;
   done.out = std::move(last.out);
   done.err = std::move(last.err);
+  // It has read what it wanted, and with --keep-order the record may wait for long.
+  std::string().swap(record->input);
   done.record = std::move(record);
   return done;
 }

@@ -74,7 +74,7 @@ halt_policy::decision halt_policy::count(const task_end& end) {
                                                           : done_;
   double needed = limit_;
   if (percent_) {
-    if (!total_) return decision::go_on;
+    if (total_.value_or(0) == 0) return decision::go_on;
     needed = static_cast<double>(*total_) * limit_ / 100;
   }
   if (static_cast<double>(reached) < needed) return decision::go_on;

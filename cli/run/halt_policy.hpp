@@ -35,7 +35,8 @@ class halt_policy {
   /// 0 1 2 -1 -2 N%. Errors     weir::error usage.
   [[nodiscard]] static halt_policy parse(const std::string& text);
 
-  /// What a percentage is of. Until it is known, a percentage is never reached.
+  /// What a percentage is of. Until it is known, a percentage is never reached; nor
+  /// is one of none.
   void set_total(std::uint64_t tasks) { total_ = tasks; }
   /// What to do now that a task has ended. Says `go_on` once it has said something else.
   [[nodiscard]] decision count(const task_end& end);

@@ -13,7 +13,8 @@ outcome_writer::outcome_writer(options how, const command_template& command, tas
       rules_(rules),
       room_(room),
       print_(print),
-      counts_(counts) {}
+      counts_(counts),
+      rows_wait_(options_.keep_order && options_.files && options_.files->is_table()) {}
 
 void outcome_writer::write(const results& some) try {
   for (std::uint32_t i = 0; i < some.size(); ++i) write(some[i]);
@@ -43,7 +44,7 @@ void outcome_writer::write(const result& outcome) {
     if (!counted)
       rules_.count(task->end, std::chrono::duration_cast<proto::duration>(
                                   std::chrono::duration<double>(task->runtime)));
-    record(*task);
+    if (!rows_wait_) record(*task);
   }
   if (!options_.keep_order) {
     if (task) print(*task);
@@ -60,7 +61,9 @@ void outcome_writer::write(const result& outcome) {
   if (printed > 0) tasks_.printed(printed);
 }
 
+/// The joblog says that nothing more is to be done, so it comes last.
 void outcome_writer::record(const finished_task& task) {
+  if (options_.files) options_.files->write(task);
   if (!options_.log) return;
   options_.log->write(io::joblog_entry{
       .seq = task.record->number,
@@ -76,7 +79,7 @@ void outcome_writer::record(const finished_task& task) {
 }
 
 void outcome_writer::print(const finished_task& task) {
-  if (options_.files) options_.files->write(task);  // a table's rows are in order too
+  if (rows_wait_) record(task);
   if (!options_.print) return;
   print_.task(task.out, task.err,
               options_.tag ? options_.tag(*task.record, task.where()) : std::string());

@@ -30,8 +30,9 @@ struct run_counts {
   std::atomic<std::uint64_t> left_out = 0;  ///< done in an earlier run
 };
 
-/// The run's result_store. The joblog has a line as soon as a task is done; with `keep_order`,
-/// output waits for that of the tasks before.
+/// The run's result_store. Files and then the joblog get a task as soon as it is done; with
+/// `keep_order`, output waits for that of the tasks before, and so does a row of a table, with
+/// its line of the joblog: what that has, --resume leaves out.
 ///
 /// Threads    As result_store; may_print() any.
 class outcome_writer final : public result_store {
@@ -64,6 +65,7 @@ class outcome_writer final : public result_store {
   spool& room_;
   printer& print_;
   run_counts& counts_;
+  const bool rows_wait_;
   std::map<std::uint64_t, std::optional<finished_task>> early_;  // empty: skipped
   std::atomic<std::uint64_t> due_ = 1;
 };

@@ -57,9 +57,11 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
                 "{%} numbers the slots of this machine: with --listen, leave it out");
   has_slot_ = uses_slot(typed.command, strings_);
   const bool gathers = (most || fill) && !s.pipe;
-  // How many tasks gathered records make is only known afterwards: {##} is refused there.
-  if (!gathers) {
-    if (options.count || uses_total(texts, strings_)) records = hold(std::move(records));
+  // How many tasks gathered records make, and how many blocks there are, is only known
+  // afterwards: {##} is refused there.
+  if (!gathers && !s.pipe) {
+    const bool count = options.count || uses_total(texts, strings_);
+    if (count && !records->total()) records = hold(std::move(records));
     total_ = strings_.total = records->total();
   }
   command_.emplace(s.retry_failed ? std::vector<std::string>() : typed.command, strings_);
@@ -90,11 +92,12 @@ bool plan::next(arguments& values, std::uint64_t& number) {
   return false;
 }
 
-/// The joblog has commands as they were run, so each with the number of its slot.
+/// The joblog has commands as they were run, so each with the number of its slot. As one task
+/// on one slot may look like another on another ({}{%}), the number has to be the same then.
 bool plan::was_done(const arguments& values, std::uint64_t number) {
-  const unsigned slots = has_slot_ ? most_slots : 1;
-  for (unsigned slot = 1; slot <= slots && done_->left() > 0; ++slot)
-    if (done_->take(number, command_->text(values, {number, slot}))) return true;
+  if (!has_slot_) return done_->take(number, command_->text(values, {number, 1}));
+  for (unsigned slot = 1; slot <= most_slots && done_->left() > 0; ++slot)
+    if (done_->take_same(number, command_->text(values, {number, slot}))) return true;
   return false;
 }
 

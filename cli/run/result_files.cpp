@@ -84,6 +84,7 @@ class result_tree final : public result_files {
     io::output::to_file(base + (directory ? "seq" : ".seq"), io::if_exists::overwrite)
         .write(std::to_string(task.record->number));
   }
+  [[nodiscard]] bool is_table() const override { return false; }
 
  private:
   /// No ".." of a value leads out of the folder that was literally given. If none was, values
@@ -147,6 +148,8 @@ bool open_table(std::optional<io::output>& file, const std::string& name,
         if (c == '"' && rows == newlines_within::quoted) quoted = !quoted;
         if (c == '\n' && !quoted) whole = at;
       }
+    // What could not be read is not what a crash has left.
+    if (!in.eof()) throw error(exit_code::io, "--results " + name + ": it cannot be read");
     if (at > whole && ::truncate(name.c_str(), static_cast<off_t>(whole)) != 0)
       throw error(exit_code::io, "--results " + name + ": " + std::strerror(errno));
   }

@@ -17,6 +17,8 @@ class result_files {
   virtual ~result_files() = default;
   virtual void write(const finished_task& task) = 0;
   virtual void flush() {}
+  /// One file for all, with a row for each in the order in which they are written.
+  [[nodiscard]] virtual bool is_table() const { return true; }
 };
 
 /// FILE.csv, FILE.tsv and FILE.json (an object a line) are tables with the columns of the

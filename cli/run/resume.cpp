@@ -83,6 +83,13 @@ bool done_before::take(std::uint64_t number, std::string_view command) {
   return true;
 }
 
+bool done_before::take_same(std::uint64_t number, std::string_view command) {
+  const auto found = numbers_.find(digest_of(command));
+  if (found == numbers_.end() || std::erase(found->second, number) == 0) return false;
+  --left_;
+  return true;
+}
+
 /// FNV-1a, twice with different beginnings (http://www.isthe.com/chongo/tech/comp/fnv/).
 done_before::digest done_before::digest_of(std::string_view command) {
   constexpr std::uint64_t prime = 0x100000001b3;

@@ -39,6 +39,8 @@ class done_before {
 
   /// True: this task is to be left out. Each task of the log stands for one.
   [[nodiscard]] bool take(std::uint64_t number, std::string_view command);
+  /// The same, but for one with this number only.
+  [[nodiscard]] bool take_same(std::uint64_t number, std::string_view command);
   /// Tasks of the log that nobody has asked for.
   [[nodiscard]] std::uint64_t left() const { return left_; }
 

@@ -144,10 +144,11 @@ governor_options session::rules() {
   o.memory_free = settings_.memory_free;
   o.halt = halt_policy::parse(settings_.halt);
   o.on_halt = [this](halt_policy::decision what) {
+    // First it is done and then said, as nobody may be reading standard error.
+    if (what == halt_policy::decision::now) end_coprocesses();
     context_.say.notice(what == halt_policy::decision::now
                             ? "--halt: ending what runs"
                             : "--halt: finishing what runs, starting no more");
-    if (what == halt_policy::decision::now) end_coprocesses();
   };
   return o;
 }

@@ -33,7 +33,7 @@ struct local_attempt {
 struct task_record {
   std::uint64_t number = 0;  ///< {#}: counts those that --resume skips too, unlike seq
   arguments values;
-  std::string input{};  ///< --pipe: for the command's standard input, of any size
+  std::string input{};  ///< --pipe: for standard input, of any size; gone once it is finished
   // Under the table's lock:
   std::optional<local_attempt> last;  ///< the newest local attempt
   std::uint32_t failures = 0;         ///< local attempts that failed by themselves

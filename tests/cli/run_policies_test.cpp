@@ -1,20 +1,25 @@
 // What weir run decides without running anything: --halt, --term-seq, --resume, -j.
 #include "run/block_reader.hpp"
+#include "run/finished_task.hpp"
 #include "run/halt_policy.hpp"
 #include "run/options.hpp"
 #include "run/resume.hpp"
 #include "run/spool.hpp"
+#include "run/task_table.hpp"
 #include "run/term_sequence.hpp"
 
 #include <weir/error.hpp>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace weir::cli::run;
 using namespace std::chrono_literals;
@@ -76,6 +81,14 @@ TEST_SUITE("--halt") {
     halt.set_total(4);
     CHECK(halt.count(failed(1)) == decision::soon);
     CHECK(halt.exit_status() == 75);
+  }
+
+  TEST_CASE("a percentage of no tasks is never reached") {
+    auto halt = halt_policy::parse("now,done=50%");
+    halt.set_total(0);
+    CHECK(halt.count(failed(1)) == decision::go_on);
+    CHECK(halt.count(ok) == decision::go_on);
+    CHECK(halt.exit_status() == 50);
   }
 
   TEST_CASE("without a reason to halt the status is the number of failures, at most 101") {
@@ -146,6 +159,17 @@ TEST_SUITE("a joblog") {
     CHECK(done.left() == 0);
   }
 
+  TEST_CASE("may be asked for a task by its number and its command") {
+    const temp_file log(line(1, 0, 0, "x") + line(2, 0, 0, "x"));
+    done_before done(log.name, done_before::counts::whatever_came);
+    CHECK(!done.take_same(3, "x"));
+    CHECK(!done.take_same(1, "y"));
+    CHECK(done.take_same(2, "x"));
+    CHECK(!done.take_same(2, "x"));
+    CHECK(done.left() == 1);
+    CHECK(done.take(2, "x"));
+  }
+
   TEST_CASE("the last line of a task counts") {
     const temp_file log(line(1, 1, 0, "x") + line(2, 0, 0, "y") + line(1, 0, 0, "x") +
                         line(2, 0, 9, "y"));
@@ -172,6 +196,23 @@ TEST_SUITE("a joblog") {
   }
 }
 
+TEST_SUITE("a finished task") {
+  TEST_CASE("does not keep its input while it waits for its turn to be printed") {
+    spool room;
+    task_table table(10, 1'000'000);
+    table.add(1, 1, {}, std::string(100'000, 'x'));
+    local_attempt attempt(room);
+    attempt.attempt = 1;
+    attempt.sent = 100'000;
+    CHECK(table.finish(1, std::move(attempt), 1));
+    weir::result outcome;
+    outcome.attempt = 1;
+    const auto task = finish(table.take(1), outcome, room);
+    CHECK(task.record->input.capacity() <= std::string().capacity());
+    CHECK(task.sent == 100'000);
+  }
+}
+
 TEST_SUITE("kept output") {
   TEST_CASE("of any size comes back as it was, from memory and file") {
     spool room(100);
@@ -190,6 +231,57 @@ TEST_SUITE("kept output") {
       kept.for_each_piece([&](std::string_view piece) { back += piece; });
       CHECK(back == whole);
     }
+  }
+}
+
+TEST_SUITE("--pipe") {
+  /// All blocks of this input, kept as the task table keeps them.
+  std::vector<std::string> blocks_of(const std::string& input, block_options how) {
+    const temp_file file(input);
+    const int fd = ::open(file.name.c_str(), O_RDONLY | O_CLOEXEC);
+    std::vector<std::string> all;
+    block_reader blocks(fd, -1, std::move(how));
+    for (std::string block; blocks.next(block);) all.push_back(std::move(block));
+    ::close(fd);
+    return all;
+  }
+
+  TEST_CASE("a block has no more memory than twice its size, however small it is") {
+    std::string input;
+    for (int n = 0; n < 300'000; ++n) input += "line " + std::to_string(n) + "\n";
+    for (const std::uint64_t records : {0U, 1U, 3U, 1000U, 100'000U}) {
+      for (const std::size_t block :
+           {std::size_t{10}, std::size_t{1} << 16, std::size_t{1} << 20}) {
+        const auto all = blocks_of(input, {block, "\n", "", records});
+        CAPTURE(records);
+        CAPTURE(block);
+        std::string whole;
+        std::size_t memory = 0;
+        for (const auto& one : all) {
+          whole += one;
+          memory += one.capacity();
+          if (!one.ends_with('\n')) FAIL_CHECK("cut within a line");
+        }
+        CHECK(whole == input);
+        CHECK(memory <= 2 * input.size() + all.size() * std::string().capacity());
+        if (records > 0) CHECK(all.size() == 300'000 / records);
+        if (records == 0 && block > 1000) CHECK(all.size() <= input.size() / (block - 100) + 1);
+      }
+    }
+  }
+
+  TEST_CASE("a line is taken off the front, and what follows it is not lost") {
+    const temp_file file("head\n1\n2\n");
+    const int fd = ::open(file.name.c_str(), O_RDONLY | O_CLOEXEC);
+    block_reader blocks(fd, -1, {4, "\n", "", 1});
+    CHECK(blocks.first_line() == "head\n");
+    std::string block;
+    REQUIRE(blocks.next(block));
+    CHECK(block == "1\n");
+    REQUIRE(blocks.next(block));
+    CHECK(block == "2\n");
+    CHECK(!blocks.next(block));
+    ::close(fd);
   }
 }
 

@@ -239,6 +239,21 @@ TEST_SUITE("pool") {
     CHECK(l.outcomes.at(2).code == status::deadline_exceeded);
   }
 
+  TEST_CASE("a runner that keeps the time itself gets tasks without a limit") {
+    class punctual : public runner {
+     public:
+      void run(claim& tasks) override {
+        for (std::uint32_t i = 0; tasks.begin(i); ++i)
+          tasks.succeed(i, tasks.time_limit() == 0ms ? "no limit" : "a limit");
+      }
+      [[nodiscard]] bool keeps_time() const override { return true; }
+    };
+    loop l(1, [](unsigned) { return std::make_unique<punctual>(); });
+    l.give({"x"}, 1ms);
+    l.finish();
+    CHECK(l.outcomes.at(1).result == "no limit");
+  }
+
   TEST_CASE("progress can be asked for while a task runs") {
     weir::testing::semaphore reported{0};
     weir::testing::semaphore go_on{0};

@@ -415,7 +415,15 @@ class Resume(Runs):
         self.write("log", b"".join(b"%d\t:\t1.0\t1.0\t0\t0\t0\t0\techo %d >/dev/null; echo %s\n" % row for row in (
             (1, 2, b"a"), (2, 1, b"b"), (3, 4096, b"c"))))
         self.assertEqual(go("a", "b", "c", "d"), ["d"])
-        self.assertEqual(go("x", "d", "c", "b", "a"), ["x"])
+        self.assertEqual(go("a", "b", "c", "d"), [])
+
+    def test_a_task_is_not_taken_for_another_that_looked_like_it_on_its_slot(self):
+        def go(*values):
+            return self.run_it("-k", "-j1", "--joblog", self.path("log"), "--resume", "echo {}{%}", ":::", *values).split()
+        self.write("log", b"2\t:\t1.0\t1.0\t0\t0\t0\t0\techo 111\n")  # 11 on slot 1, not 1 on slot 11
+        self.assertEqual(go("1", "11"), ["11"])
+        self.assertIn(b"\techo 11\n", self.read("log"))
+        self.assertEqual(go("1", "11"), [])
 
     def test_equal_tasks_are_done_as_often_as_they_are_there(self):
         self.go("aa")
@@ -439,6 +447,37 @@ class Resume(Runs):
         rows = list(csv.reader(io.StringIO(self.read("r.csv").decode(), newline="")))
         self.assertEqual([row[-2] for row in rows], ["Stdout", "1\n2\na", "1\n2\nb", "1\n2\nc"])
 
+    def test_a_table_that_cannot_be_read_is_not_gone_on_with(self):
+        os.symlink("/proc/self/mem", self.path("r.csv"))  # reading its beginning is an error
+        self.run_it("--joblog", self.path("log"), "--resume", "--results", self.path("r.csv"), "echo", ":::", "a",
+                    code=255)
+        self.assertIn("r.csv: it cannot be read", self.said)
+
+    def test_what_the_joblog_has_in_spite_of_a_crash_the_results_have_too(self):
+        count = 30
+        tasks = [str(n) for n in range(1, count + 1)]
+        script = ("case {} in 1|%d) : > %s/begun{}; until [ -e %s/go ]; do sleep 0.02; done;; esac; echo got {}" %
+                  (count, self.dir, self.dir))
+        for place in ("r.tsv", "r.json", "tree"):
+            options = ("-k", "-j2", "--joblog", self.path(place + ".log"), "--results", self.path(place))
+            node = self.weir("run", *options, script, ":::", *tasks)
+            wait_until(lambda: os.path.exists(self.path("begun%d" % count)), "only the first and the last are left")
+            if place == "tree":  # nothing of it waits for the first
+                wait_until(lambda: self.read("tree.log").count(b"\n") == count - 1, "the others are done")
+            node.kill()
+            self.write("go", b"")
+            done = [line.split(b"\t")[0].decode() for line in self.read(place + ".log").splitlines()[1:]]
+
+            def results(place=place):
+                if place == "tree":
+                    return {n for n in tasks if os.path.exists(self.path("tree/1/%s/stdout" % n))}
+                return set(re.findall("got ([0-9]+)(?=[^;{])", self.read(place).decode().replace("echo got", "")))
+            self.assertLessEqual(set(done), results())
+            self.run_it(*options, "--resume", script, ":::", *tasks)
+            self.assertEqual(results(), set(tasks))
+            for name in ("go", "begun1", "begun%d" % count):
+                os.remove(self.path(name))
+
     def test_what_failed_is_run_again_as_the_joblog_has_it(self):
         self.write("b", b"")
         self.go("abc", code=1)
@@ -446,6 +485,15 @@ class Resume(Runs):
         got = self.run_it("--joblog", self.path("log"), "--retry-failed", "ignored", ":::", "z")
         self.assertEqual(got, "b\n")
         self.assertEqual(self.run_it("--joblog", self.path("log"), "--retry-failed"), "")
+
+    def test_what_is_run_again_keeps_its_number_even_if_it_is_counted_first(self):
+        for options in (("--bar",), ("--eta",), ("--halt", "soon,fail=100%")):
+            self.run_it("--joblog", self.path("log"), "[ {} = b ] || [ -e %s ]" % self.path("go"), ":::", *"abcd", code=3)
+            self.write("go", b"")
+            self.run_it("--joblog", self.path("log"), "--retry-failed", *options)
+            os.remove(self.path("go"))
+            numbers = [int(row.split(b"\t")[0]) for row in self.read("log").splitlines()[1:]]
+            self.assertEqual(sorted(numbers), [1, 1, 2, 3, 3, 4, 4], options)
 
     def test_a_line_that_a_crash_has_cut_short_is_left_out(self):
         self.go("ab", "-j1")  # so that b's line is the last
@@ -504,6 +552,16 @@ class Pipe(Runs):
     def test_round_robin_counts_commands_that_fail(self):
         self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
 
+    def test_a_percentage_that_halts_is_of_all_blocks(self):
+        blocks = b"1\n2\n3\n4\n"
+        got = self.run_it("--pipe", "-N1", "-j1", "-k", "--halt", "now,done=100%", "cat", input=blocks)
+        self.assertEqual(got.encode(), blocks)
+        got = self.run_it("--pipe", "-N1", "-j1", "-k", "--halt", "soon,fail=50%", "read x; echo $x; [ $x != 1 ]",
+                          input=blocks, code=25)
+        self.assertEqual(got.encode(), blocks)
+        self.run_it("--pipe", "--plus", "echo", "{##}", input=blocks, code=255)
+        self.assertIn("how many tasks there are is not known here", self.said)
+
     def test_a_header_goes_before_each_block(self):
         got = self.run_it("--pipe", "-k", "--header", ":", "-N", "2", "cat; echo", input=b"h\n1\n2\n3\n")
         self.assertEqual(got, "h\n1\n2\n\nh\n3\n\n")
@@ -554,6 +612,25 @@ class Coproc(Runs):
         os.close(read)
         node.feed(b"2\n", more=True)
         self.ends(node, 141)
+
+    def test_halt_ends_coprocesses_even_if_nobody_reads_what_is_said_of_it(self):
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 4096)
+        os.set_blocking(write, True)
+        pid = self.path("pid")
+        node = self.weir("run", "-j2", "--halt", "now,success=1", "--coproc", "read x; if [ $x = 2 ]; then echo $$ > %s; "
+                         "exec sleep 1000; fi; until [ -s %s ]; do sleep 0.02; done; echo $x; cat" % (pid, pid),
+                         input=b"1\n2\n", stderr=write)
+        os.close(write)
+        wait_until(lambda: os.path.exists(pid) and self.read("pid").strip(), "the other one runs")
+        wait_until(lambda: not exists(int(self.read("pid"))), "it has ended")
+        while os.read(read, 65536):
+            pass
+        os.close(read)
+        self.ends(node, 0)
 
     def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
         self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
@@ -619,8 +696,13 @@ class OtherMachines(Runs):
         self.assertSays(node, "weir run: task [12]: ended after its time limit of 4 s")
 
     def test_a_delay_before_a_start_here_is_no_part_of_the_time_that_it_may_take(self):
-        node = self.start_run("--delay", "0.6", "--timeout", "0.5", "true", ":::", "1", "2", "3")
-        self.ends(node, 0)
+        for retries in "1", "2":
+            begun = self.path("begun" + retries)
+            node = self.start_run("--delay", "0.6", "--timeout", "0.5", "--retries", retries, "echo {} >> " + begun,
+                                  ":::", "1", "2", "3")
+            self.ends(node, 0)
+            with open(begun) as starts:
+                self.assertOnce(starts.read().split(), ["1", "2", "3"])
 
     def test_a_failure_elsewhere_counts_like_one_here(self):
         node = self.start_run("--joblog", self.path("log"), "-k", "while [ ! -e %s ] && [ -n \"$HERE\" ]; do "

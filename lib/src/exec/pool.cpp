@@ -199,6 +199,7 @@ void pool::run_slot(slot& self) {
 /// for each claim.
 void pool::run_claim(slot& self, std::unique_lock<std::mutex>& held) {
   work tasks = cut();
+  if (self.runs->keeps_time()) tasks.time_limit = {};
   const auto guess = static_cast<std::size_t>(bytes_per_result_ * tasks.payloads.size() * 1.05);
   claim current(std::move(tasks), self.wake_fd, guess);
   self.current = &current;

@@ -24,6 +24,9 @@ class runner {
   virtual ~runner() = default;
   /// Answers the tasks, see claim. What it throws fails one task and nothing else.
   virtual void run(claim& tasks) = 0;
+  /// True: it holds each task to its limit itself, and knows better than the pool when the
+  /// task's time began. Then its claims have no limit.
+  [[nodiscard]] virtual bool keeps_time() const { return false; }
 };
 using runner_factory = std::function<std::unique_ptr<runner>(unsigned slot)>;
 
