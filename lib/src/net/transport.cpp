@@ -39,6 +39,11 @@ zmq::message_t header_frame(const std::shared_ptr<unsent>& counter, const std::s
   return unsent::frame(counter, proto::blob::from(header));
 }
 
+bool is_bounded(const proto::message& m) {
+  const auto* elements = std::get_if<proto::part_batch>(&m);
+  return elements && elements->bounded;
+}
+
 }  // namespace
 
 transport::transport() {
@@ -131,6 +136,7 @@ transport::peer& transport::add_peer(proto::peer_id id, socket& via) {
   peer& p = peers_[id];
   p.via = &via;
   p.in_pipe = std::make_shared<unsent>(wake_fd_);
+  p.uncounted = std::make_shared<unsent>(wake_fd_);
   return p;
 }
 
@@ -332,12 +338,12 @@ void transport::send(proto::peer_id to, const proto::message& m) {
   if (it == peers_.end()) return;
   peer& p = it->second;
   if (p.gone || (!p.via->bound && !p.via->up)) return;  // says HELLO again when it is back
-  proto::frames f = proto::encode(m);
+  outgoing f{proto::encode(m), is_bounded(m)};
   const sent result = p.waiting.empty() ? try_send(p, f) : sent::full;
   if (result == sent::gone) return lose(to);
   if (result == sent::full) {
     if (p.waiting.empty()) ++waiting_peers_;
-    p.waiting_bytes += cost(f);
+    p.waiting_bytes += cost(f.f);
     p.waiting.push_back(std::move(f));
     if (p.waiting_bytes > most_waiting_bytes) return lose(to);
   }
@@ -347,7 +353,9 @@ void transport::send(proto::peer_id to, const proto::message& m) {
   pending_.push_back({event::kind::stalled, to, {}});
 }
 
-transport::sent transport::try_send(peer& to, const proto::frames& f) {
+transport::sent transport::try_send(peer& to, const outgoing& what) {
+  const proto::frames& f = what.f;
+  const auto& counter = what.bounded ? to.uncounted : to.in_pipe;
   to.via->check = true;
   const auto part = [&](zmq::message_t message, bool more) {
     const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
@@ -362,10 +370,10 @@ transport::sent transport::try_send(peer& to, const proto::frames& f) {
       return verdict(failure);
   const bool has_body = f.body.size() > 0;
   // After the first part the rest of a message is always taken.
-  if (const int failure = part(header_frame(to.in_pipe, f.header), has_body))
+  if (const int failure = part(header_frame(counter, f.header), has_body))
     return verdict(failure);
   if (has_body)
-    if (const int failure = part(unsent::frame(to.in_pipe, f.body), false))
+    if (const int failure = part(unsent::frame(counter, f.body), false))
       return verdict(failure);
   return sent::yes;
 }
@@ -381,7 +389,7 @@ void transport::flush_waiting() {
         gone.push_back(id);
         break;
       }
-      p.waiting_bytes -= cost(p.waiting.front());
+      p.waiting_bytes -= cost(p.waiting.front().f);
       p.waiting.pop_front();
       if (p.waiting.empty()) --waiting_peers_;
     }

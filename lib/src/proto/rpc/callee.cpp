@@ -234,6 +234,7 @@ void callee::settle_up_to(session_id from, caller_state& c, std::uint64_t low,
         unwanted->push_back({from, n});
     });
   c.low = low;
+  c.unread = 0;  // it reads
   if (low > c.seen.highest() || c.seen.sparse) (void)c.seen.insert({1, low});
   if (!c.kept.empty() && c.kept.runs().begin()->first <= low)
     c.kept.extract({1, low}, [&](std::uint64_t, kept_run&& run) { c.kept_cost -= run.cost(); });
@@ -325,8 +326,9 @@ bool callee::overflows(caller_state& c, std::size_t bytes) const {
 void callee::make_ready(caller_state& c, reply_run outcomes) {
   const std::uint64_t n = outcomes.results.size();
   if (overflows(c, outcomes.results.bytes()))
-    outcomes = failure(outcomes.first, n, status::unavailable,
-                       "the reply was lost: its caller does not read what it is sent", false);
+    outcomes = failure(
+        outcomes.first, n, status::unavailable,
+        "the reply was lost: it came faster than its caller takes what it is sent", false);
   c.ready.push_back(std::move(outcomes));
 }
 
