@@ -177,6 +177,46 @@ TEST_CASE("calls that are set aside take no room in the queue from others") {
   CHECK(g.answered(other).code == status::resource_exhausted);
 }
 
+TEST_CASE("with busy workers what was set aside goes on in its order, and in nobody's way") {
+  gateway_state::options o;
+  o.queue_calls = 10;
+  two_clients g(gateway::method("add"), o);
+  g.calls(slow, "add");
+  g.replies(worker, 1, 1, std::string(mib, 'x'));
+  g.forget_sends();
+  g.stalls();
+  std::string wanted;
+  for (char name = 'A'; name <= 'Z'; ++name) {
+    g.call_with(slow, "add", std::string(1, name));
+    wanted += name;
+  }
+  g.hears(worker, window{4, 1 << 20, false, {}});
+  g.stalls(false);
+  std::string got;
+  std::uint64_t others = 0;
+  for (std::uint64_t n = 2; n <= 37; ++n) {
+    g.tick();
+    g.tick();
+    g.tick();
+    for (const auto& sent : std::exchange(g.out.sends, {}))
+      if (const auto* b = std::get_if<call_batch>(&sent.what))
+        for (const auto& run : b->runs)
+          for (std::uint32_t i = 0; i < run.arguments.size(); ++i)
+            if (run.arguments.length(i) == 1)
+              got += run.arguments[i];
+            else
+              ++others;
+    if (n == 2) {
+      CHECK(got == "ABCD");
+      g.calls(other, "add", 10);
+      CHECK(silent(g.out));  // none is refused
+    }
+    g.replies(worker, n, 1, std::string(mib, 'x'));
+  }
+  CHECK(got == wanted);
+  CHECK(others == 10);
+}
+
 TEST_CASE("without a worker calls that are set aside are told so, like others") {
   two_clients g;
   const auto running = g.calls(slow, "add");

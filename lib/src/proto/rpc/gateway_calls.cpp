@@ -274,9 +274,11 @@ void gateway_state::dispatch(method_record& m, time_point now) {
     std::uint64_t room = 0;
     for (const worker_record* w : m.workers) {
       room += workers_.room_of(w->id).calls;
-      if (room >= m.queue.ready()) break;
+      if (room >= m.queue.size()) break;
     }
-    auto next = m.queue.pop(room);
+    auto next = pop_aside(m, room);
+    const bool was_aside = next.has_value();
+    if (!next) next = m.queue.pop(room);
     if (!next) return;
     calls c{&m, next->first, std::move(next->second)};
     if (const std::uint64_t may = may_go(c); may < c.size()) {
@@ -287,8 +289,11 @@ void gateway_state::dispatch(method_record& m, time_point now) {
     const std::uint64_t sent = give(c, now);
     m.queue.served(sent, now);
     if (sent == c.size()) continue;
-    const calls rest = c.slice(sent, c.size() - sent);
-    m.queue.push(rest.number, rest.what, now, method_queue::end::front);
+    calls rest = c.slice(sent, c.size() - sent);
+    if (was_aside)
+      set_aside(std::move(rest));
+    else
+      m.queue.push(rest.number, rest.what, now, method_queue::end::front);
     return;
   }
 }
@@ -306,16 +311,28 @@ void gateway_state::set_aside(calls c) {
   c.method->queue.set_aside(place, c.number, std::move(c.what));
 }
 
-/// Those whose clients have read what they were sent.
-void gateway_state::resume_calls() {
+/// Calls whose client has read what it was sent. Clients take turns.
+std::optional<method_queue::run> gateway_state::pop_aside(method_record& m,
+                                                          std::uint64_t room) {
+  auto next = aside_.upper_bound(aside_turn_);
+  for (std::size_t left = aside_.size(); left > 0; --left, ++next) {
+    if (next == aside_.end()) next = aside_.begin();
+    const std::uint64_t may = slots_.taking_at(*next).calls(m.reply_bytes);
+    if (auto run = m.queue.pop_aside(*next, std::min(room, may))) {
+      aside_turn_ = *next;
+      return run;
+    }
+  }
+  return std::nullopt;
+}
+
+/// Without a worker it is not for their client that calls wait.
+void gateway_state::look_aside() {
   std::erase_if(aside_, [this](std::uint64_t place) {
-    const reply_room& taking = slots_.taking_at(place);
     bool any = false;
     for (method_record* m : waiting_) {
       if (!m->queue.has_aside(place)) continue;
-      // Without a worker it is not for their client that they wait.
-      m->queue.resume(place,
-                      m->workers.empty() ? m->queue.size() : taking.calls(m->reply_bytes));
+      if (m->workers.empty()) m->queue.resume(place, m->queue.size());
       any = any || m->queue.has_aside(place);
     }
     return !any;

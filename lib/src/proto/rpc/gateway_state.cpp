@@ -239,7 +239,7 @@ void gateway_state::tick(time_point now, gateway_outbox& out) {
   links_.tick(now, out, events);
   on_events(events, now, out);
   if (drains_pending_) pass_on_drain(now);
-  if (!aside_.empty()) resume_calls();
+  if (!aside_.empty()) look_aside();
   if (!waiting_.empty()) serve_queues(now);
   expire_placed(now);
   if (draining_) send_waiting_home();

@@ -60,10 +60,13 @@ class method_queue {
   [[nodiscard]] std::optional<run> pop(std::uint64_t most);
   /// So many of what was popped last have gone to a worker.
   void served(std::uint64_t calls, time_point now);
-  /// Puts what was popped back, until resume(), which gets the longest waiting of the highest
-  /// priority first. `whose`: any number.
+  /// Puts what was popped back, until pop_aside() or resume(), which get the longest waiting of
+  /// the highest priority first. `whose`: any number; its calls have ascending ones.
   void set_aside(std::uint64_t whose, std::uint64_t first, waiting_calls calls);
-  /// So many calls are served again, before the others of their priority.
+  /// Of those that were set aside, the next to be served, at most so many. Nothing: there are
+  /// none, or those that are not set aside are more urgent.
+  [[nodiscard]] std::optional<run> pop_aside(std::uint64_t whose, std::uint64_t most);
+  /// So many calls wait with the others again, before those of their priority.
   void resume(std::uint64_t whose, std::uint64_t calls);
   [[nodiscard]] bool has_aside(std::uint64_t whose) const { return aside_.contains(whose); }
   /// Makes room by giving up calls of a lower priority than this, the youngest of the lowest
@@ -116,6 +119,8 @@ class method_queue {
   void insert(std::uint64_t first, waiting_calls calls);
   void count(const waiting_calls& calls, bool in);
   void remove(seq_range numbers, std::vector<run>& to);
+  /// At most so many of the first that this token speaks of, which must be here.
+  [[nodiscard]] run take_from(token& t, std::uint64_t most);
   void compact();
 
   limits_type limits_;
