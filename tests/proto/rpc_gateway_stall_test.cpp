@@ -282,13 +282,34 @@ TEST_CASE("when a client that does not read goes, its calls go with it") {
   CHECK(g.given_now() == 1);
 }
 
-TEST_CASE("a call with a key is not held up by its first caller: others may wait for it") {
+TEST_CASE("calls with keys are held back like others, and come to nothing less") {
+  two_clients g;
+  g.calls(slow, "add");
+  g.replies(worker, 1, 1, std::string(mib, 'x'));
+  g.forget_sends();
+  g.stalls();
+  for (int i = 0; i < 100; ++i)
+    g.calls(slow, "add", 1,
+            gateway::with([i](call_options& o) { o.idempotency_key = std::to_string(i); }));
+  CHECK_FALSE(g.given_any(worker));
+  g.stalls(false);
+  g.tick();
+  CHECK(g.given_now() == 16);
+  for (std::uint64_t n = 2; n <= 101; ++n) {
+    g.replies(worker, n, 1, std::string(mib, 'x'));
+    CHECK(find<reply_batch>(g.out, slow).runs[0].code == status::ok);
+  }
+  CHECK(g.machine.stats().queued == 0);
+}
+
+TEST_CASE("a call with a key is not held up by its first caller when others wait for it") {
   two_clients g;
   g.calls(slow, "add");
   g.forget_sends();
   g.stalls();
   const auto key = gateway::with([](call_options& o) { o.idempotency_key = "k"; });
   g.calls(slow, "add", 1, key);
+  CHECK_FALSE(g.given_any(worker));
   g.calls(other, "add", 1, key);
   CHECK(g.given_now() == 1);
   g.replies(worker, 2);

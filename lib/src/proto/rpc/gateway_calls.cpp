@@ -101,6 +101,8 @@ void gateway_state::accept_with_key(calls c, time_point now) {
       hand_over(std::move(c), now);
       break;
     case reply_cache::state::joined:
+      // It waits for one that must not wait for its own client.
+      c.method->queue.resume_call(found.leader);
       joined_.emplace(c.number, std::move(c));
       break;
     case reply_cache::state::answered:
@@ -299,9 +301,10 @@ void gateway_state::dispatch(method_record& m, time_point now) {
 }
 
 /// How many of these, from the front, have replies that their client can be expected to take.
-/// With a key it may be others that wait for it, and the reply is kept for whoever asks again.
+/// With a key it may be others that wait for it.
 std::uint64_t gateway_state::may_go(const calls& c) const {
-  if (c.no_reply() || call_slots::is_own(c.number) || !c.key().empty()) return c.size();
+  if (c.no_reply() || call_slots::is_own(c.number)) return c.size();
+  if (!c.key().empty() && replies_.followers(c.method->name, c.key()) > 0) return c.size();
   return std::min(c.size(), slots_.taking(c.number).calls(c.method->reply_bytes));
 }
 

@@ -196,6 +196,19 @@ void method_queue::resume(std::uint64_t whose, std::uint64_t calls) {
   if (found->second.empty()) aside_.erase(found);
 }
 
+void method_queue::resume_call(std::uint64_t number) {
+  bool is = false;
+  calls_.for_overlap({number, number},
+                     [&](seq_range, const waiting_calls& calls) { is = calls.aside; });
+  if (!is) return;
+  std::vector<run> one;
+  remove({number, number}, one);
+  order_[one[0].second.priority()].push_front({number, number});
+  ++tokens_;
+  count(one[0].second, true);
+  calls_.insert(number, std::move(one[0].second));  // its expiry is noted already
+}
+
 void method_queue::remove(seq_range numbers, std::vector<run>& to) {
   calls_.extract(numbers, [&](std::uint64_t first, waiting_calls&& calls) {
     count(calls, false);

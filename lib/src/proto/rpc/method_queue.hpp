@@ -68,6 +68,8 @@ class method_queue {
   [[nodiscard]] std::optional<run> pop_aside(std::uint64_t whose, std::uint64_t most);
   /// So many calls wait with the others again, before those of their priority.
   void resume(std::uint64_t whose, std::uint64_t calls);
+  /// This one does, if it is set aside in here.
+  void resume_call(std::uint64_t number);
   [[nodiscard]] bool has_aside(std::uint64_t whose) const { return aside_.contains(whose); }
   /// Makes room by giving up calls of a lower priority than this, the youngest of the lowest
   /// first; stops once `calls` more of `bytes` in all would fit.
