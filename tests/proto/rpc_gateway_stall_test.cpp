@@ -330,6 +330,32 @@ TEST_CASE("results that are known are not sent to who does not read") {
   CHECK(silent(g.out));
 }
 
+TEST_CASE("results that are known are answered as messages of a good size, and bounded") {
+  auto what = gateway::method("add");
+  what.cache_ms = 60'000;
+  two_clients g(what);
+  g.calls(slow, "add");
+  g.replies(worker, 1, 1, std::string(mib, 'x'));
+  g.forget_sends();
+  // In one round: nobody has had time to find out that it does not read.
+  g.next_call[other] = 1000;
+  g.hears(other, call_batch{0, {{1, "add", 5000, tasks(1000, 8), {}}}});
+  g.tick();
+  std::size_t known = 0;
+  for (const auto& sent : g.out.sends)
+    if (const auto* b = std::get_if<reply_batch>(&sent.what)) {
+      std::size_t bytes = 0;
+      for (const auto& run : b->runs) bytes += run.results.bytes();
+      CHECK(bytes <= mib);
+      known += bytes;
+    }
+  CHECK(known == 17 * mib);
+  CHECK(g.given_now() == 128);  // as the method's replies have been 128 KiB on average
+  // The next round may have them again.
+  g.calls(other, "add", 3);
+  CHECK(g.answered(other).results.bytes() == mib);
+}
+
 TEST_CASE("a stream without a bound in bytes ends when too much of it waits") {
   two_clients g;
   g.calls(slow, "add", 1, gateway::with([](call_options& o) { o.stream_window = 1'000'000; }));

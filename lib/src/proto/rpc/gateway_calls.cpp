@@ -86,8 +86,7 @@ void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now
 void gateway_state::accept(calls c, time_point now) {
   if (c.what.options && !c.key().empty()) {
     for (std::uint64_t i = 0; i < c.size(); ++i) accept_with_key(c.slice(i, 1), now);
-  } else if (c.method->info.cache_ms > 0 && !c.streams() && !c.no_reply() &&
-             !slots_.taking(c.number).stalled) {
+  } else if (c.method->info.cache_ms > 0 && !c.streams() && !c.no_reply()) {
     accept_cacheable(std::move(c), now);
   } else {
     hand_over(std::move(c), now);
@@ -136,7 +135,9 @@ void gateway_state::accept_cacheable(calls c, time_point now) {
         i < c.size() ? results_.find(c.method->name,
                                      c.what.arguments[static_cast<std::uint32_t>(i)], now)
                      : nullptr;
-    if (result) {
+    // What is too much goes the way of those that are not known: that has bounds.
+    if (result && slots_.taking(c.number).takes_known(round_, result->bytes())) {
+      if (known.bytes() + result->bytes() > limits::batch_bytes) answer_known(i);
       if (known.empty() && i > from) hand_over(c.slice(from, i - from), now);
       known.add((*result)[0]);
       from = i + 1;

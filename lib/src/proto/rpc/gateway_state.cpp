@@ -235,6 +235,7 @@ void gateway_state::on_answered(const call_key& key, status code, std::string re
 // Time
 
 void gateway_state::tick(time_point now, gateway_outbox& out) {
+  ++round_;
   std::vector<links::event> events;
   links_.tick(now, out, events);
   on_events(events, now, out);

@@ -256,6 +256,7 @@ class gateway_state {
   std::uint64_t last_placed_ = 0;
   std::vector<placed_outcome> outcomes_;  // for the outbox, as
   std::vector<call_key> abandoned_;
+  std::uint64_t round_ = 0;      // counts tick()s
   bool drains_pending_ = false;  // some workers are not told yet
   bool draining_ = false;
   time_point started_;
