@@ -422,10 +422,24 @@ TEST_SUITE("callee: reconnects") {
       w.out.sends.clear();
     }
     CHECK(sent == 2);
+    // It gets what it has asked for when it reads on; once.
     w.calls.stalled(client1, false);
     CHECK(w.gets(client1, 1, 1).empty());
     w.flush();
     CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(silent(w.out));
+    w.calls.stalled(client1, true);
+    for (int i = 0; i < 3; ++i) {
+      CHECK(w.gets(client1, 1, 1).empty());
+      w.flush();
+    }
+    CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(silent(w.out));
+    w.calls.stalled(client1, false);
+    w.flush();
+    CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(silent(w.out));
   }
 
   TEST_CASE("a small answer does not keep the memory of the large ones that came with it") {

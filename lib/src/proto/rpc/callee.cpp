@@ -106,6 +106,9 @@ void callee::stalled(session_id who, bool is) {
   if (!c || c->stalled == is) return;
   c->stalled = is;
   c->unread = 0;
+  if (is) return;
+  const seq_set asked = std::exchange(c->later, {});
+  for (const seq_range& range : asked.all()) repeat(who, *c, range);
 }
 
 std::vector<call_key> callee::lost(session_id who) {
@@ -253,16 +256,19 @@ void callee::repeat(session_id from, caller_state& c, seq_range range) {
        s != c.streams.end() && s->first <= range.last; ++s)
     if (repeat_stream(from, c, s->first)) known.insert({s->first, s->first});
   c.open.for_overlap(range, [&](seq_range part, const open_run&) { known.insert(part); });
-  for (const auto& run : c.ready) {
-    const seq_range part{std::max(range.first, run.first), std::min(range.last, run.last())};
-    if (part.first <= part.last) known.insert(part);
-  }
+  for (const auto* runs : {&c.ready, &c.again})
+    for (const auto& run : *runs) {
+      const seq_range part{std::max(range.first, run.first), std::min(range.last, run.last())};
+      if (part.first <= part.last) known.insert(part);
+    }
   for (const auto& rest : known.missing(range)) {
     c.kept.for_overlap(rest, [&](seq_range part, const kept_run& run) {
       known.insert(part);
       reply_run once_more = part_of_run(run.answer, part.first - run.answer.first, part.size());
-      // Else it may ask again when it has read what it was sent.
-      if (!overflows(c, once_more.results.bytes())) c.again.push_back(std::move(once_more));
+      if (overflows(c, once_more.results.bytes()))
+        c.later.insert(part);
+      else
+        c.again.push_back(std::move(once_more));
     });
     for (const auto& gone : known.missing(rest))
       c.ready.push_back(

@@ -196,6 +196,7 @@ class callee {
     std::size_t kept_cost = 0;
     std::vector<reply_run> ready;  // to be sent
     std::vector<reply_run> again;  // sent already, asked for again
+    seq_set later;                 // the same, once it reads on
     std::map<std::uint64_t, stream> streams;
     std::size_t element_bytes = 0;
     std::vector<std::uint64_t> streaming;  // streams with something to send
