@@ -234,6 +234,24 @@ TEST_CASE("without a worker calls that are set aside are told so, like others") 
   CHECK(g.machine.stats().queued == 0);
 }
 
+TEST_CASE("a gateway that leaves does not wait for clients that do not read") {
+  two_clients g;
+  g.calls(slow, "add");
+  g.forget_sends();
+  g.stalls();
+  g.calls(slow, "add", 3);
+  g.machine.drain(g.now, g.out);
+  g.forget_sends();
+  g.tick();
+  const auto refused = g.answered(slow);
+  CHECK(refused.results.size() == 3);
+  CHECK(refused.code == status::unavailable);
+  CHECK(refused.details.at(0).never_started);
+  CHECK_FALSE(g.machine.done());  // one runs
+  g.replies(worker, 1);
+  CHECK(g.machine.done());
+}
+
 TEST_CASE("a client that comes back over a new connection has read what it wanted to") {
   two_clients g;
   g.calls(slow, "add");

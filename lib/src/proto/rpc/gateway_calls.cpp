@@ -330,6 +330,17 @@ std::optional<method_queue::run> gateway_state::pop_aside(method_record& m,
   return std::nullopt;
 }
 
+/// Their clients may read on long after the gateway meant to end.
+void gateway_state::send_stalled_home(time_point now) {
+  const failure leaving{status::unavailable, "the gateway is leaving", true, 0};
+  for (const std::uint64_t place : aside_) {
+    if (!slots_.taking_at(place).stalled) continue;
+    for (std::size_t i = 0; i < waiting_.size(); ++i)
+      for (auto& [first, run] : waiting_[i]->queue.take_aside(place))
+        fail({waiting_[i], first, std::move(run)}, leaving, now);
+  }
+}
+
 /// Without a worker it is not for their client that calls wait.
 void gateway_state::look_aside() {
   std::erase_if(aside_, [this](std::uint64_t place) {

@@ -242,6 +242,7 @@ void gateway_state::tick(time_point now, gateway_outbox& out) {
   if (drains_pending_) pass_on_drain(now);
   if (!aside_.empty()) look_aside();
   if (!waiting_.empty()) serve_queues(now);
+  if (draining_ && !aside_.empty()) send_stalled_home(now);
   expire_placed(now);
   if (draining_) send_waiting_home();
   workers_.flush(now, links_, out);

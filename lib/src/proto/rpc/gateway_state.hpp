@@ -190,6 +190,7 @@ class gateway_state {
   [[nodiscard]] std::optional<method_queue::run> pop_aside(method_record& m,
                                                            std::uint64_t room);
   void look_aside();
+  void send_stalled_home(time_point now);
   void came_back(method_record& m, std::uint64_t number, std::uint64_t count);
   void give_up_waiting(method_record& m, time_point now);
   void serve_queues(time_point now);

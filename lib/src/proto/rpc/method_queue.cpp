@@ -261,6 +261,21 @@ std::vector<method_queue::run> method_queue::take(seq_range numbers, which ones)
   return taken;
 }
 
+std::vector<method_queue::run> method_queue::take_aside(std::uint64_t whose) {
+  std::vector<run> taken;
+  const auto found = aside_.find(whose);
+  if (found == aside_.end()) return taken;
+  std::vector<seq_range> theirs;
+  for (const auto& [priority, line] : found->second)
+    for (const token& t : line)
+      calls_.for_overlap({t.first, t.last}, [&](seq_range part, const waiting_calls& calls) {
+        if (calls.aside) theirs.push_back(part);
+      });
+  for (const seq_range& part : theirs) remove(part, taken);
+  aside_.erase(found);
+  return taken;
+}
+
 std::vector<method_queue::run> method_queue::expire(time_point now) {
   std::vector<run> over;
   while (!expiries_.empty() && expiries_.front().at <= now) {

@@ -81,6 +81,8 @@ class method_queue {
   [[nodiscard]] std::vector<run> take(seq_range numbers, which ones = which::all);
   /// Takes out those whose time is over.
   [[nodiscard]] std::vector<run> expire(time_point now);
+  /// Takes out those that are set aside.
+  [[nodiscard]] std::vector<run> take_aside(std::uint64_t whose);
   /// Takes out those that have been waiting since `then` or before.
   [[nodiscard]] std::vector<run> arrived_by(time_point then);
 
