@@ -209,6 +209,11 @@ void method_queue::resume_call(std::uint64_t number) {
   calls_.insert(number, std::move(one[0].second));  // its expiry is noted already
 }
 
+/// When nothing is here nothing is set aside, either: its lines may speak of what has ended.
+void method_queue::drop_lines() {
+  if (calls_.empty()) aside_.clear();
+}
+
 void method_queue::remove(seq_range numbers, std::vector<run>& to) {
   calls_.extract(numbers, [&](std::uint64_t first, waiting_calls&& calls) {
     count(calls, false);
@@ -251,6 +256,7 @@ std::vector<method_queue::run> method_queue::take(seq_range numbers, which ones)
   std::vector<run> taken;
   if (ones == which::all) {
     remove(numbers, taken);
+    drop_lines();
     return taken;
   }
   std::vector<seq_range> awaited;
@@ -258,6 +264,7 @@ std::vector<method_queue::run> method_queue::take(seq_range numbers, which ones)
     if (!calls.options || !calls.options->no_reply) awaited.push_back(part);
   });
   for (const seq_range& part : awaited) remove(part, taken);
+  drop_lines();
   return taken;
 }
 
@@ -289,6 +296,7 @@ std::vector<method_queue::run> method_queue::expire(time_point now) {
     });
     for (const seq_range& part : due) remove(part, over);
   }
+  drop_lines();
   return over;
 }
 

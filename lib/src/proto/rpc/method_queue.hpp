@@ -126,6 +126,7 @@ class method_queue {
   /// At most so many of the first that this token speaks of, which must be here.
   [[nodiscard]] run take_from(token& t, std::uint64_t most);
   void compact();
+  void drop_lines();
 
   limits_type limits_;
   run_map<waiting_calls> calls_;  // by number
