@@ -123,6 +123,18 @@ TEST_CASE(
   const auto heard = until(here, event::kind::message);
   REQUIRE(heard.size() == 1);
 
+  // Forgotten, and heard again over the same connection: what it has not read still waits.
+  here.forget(peer);
+  say(proto::alive{});
+  const auto again = until(here, event::kind::message).front().peer;
+  CHECK(again != peer);
+  here.send(again, proto::alive{});
+  events.clear();
+  here.receive(events, 0);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].what == event::kind::stalled);
+  CHECK(events[0].peer == again);
+
   int got = 0;
   for (zmq::message_t frame; got < elements + replies;) {
     REQUIRE(there.recv(frame, zmq::recv_flags::none));
@@ -130,5 +142,5 @@ TEST_CASE(
   }
   const auto last = until(here, event::kind::flowing);
   REQUIRE(last.size() == 1);
-  CHECK(last[0].peer == peer);
+  CHECK(last[0].peer == again);
 }

@@ -155,7 +155,7 @@ bool transport::readable(bool reading) {
 void transport::wait(proto::time_point deadline, bool reading,
                      std::unique_lock<std::mutex>* held) {
   flush_waiting();
-  if (stalled_peers_ > 0) look_for_flow();
+  if (!stalled_.empty()) look_for_flow();
   const auto now = proto::clock::now();
   for (const auto& s : sockets_)
     if (s.probes > 0) deadline = std::min(deadline, s.probe_at);
@@ -266,7 +266,12 @@ bool transport::receive_one(socket& s, std::vector<event>& events) {
     } else {
       id = proto::peer_id{next_peer_++};
       s.ids.emplace(routing_id, id);
-      add_peer(id, s).routing_id = std::move(routing_id);
+      peer& p = add_peer(id, s);
+      if (const auto before = s.forgotten.find(routing_id); before != s.forgotten.end()) {
+        if (auto counter = before->second.lock()) p.in_pipe = std::move(counter);
+        s.forgotten.erase(before);
+      }
+      p.routing_id = std::move(routing_id);
     }
     if (!frame.more() || !next(frame)) return true;
   }
@@ -349,7 +354,7 @@ void transport::send(proto::peer_id to, const proto::message& m) {
   }
   if (p.stalled || p.owed() <= stall_bytes) return;
   p.stalled = true;
-  ++stalled_peers_;
+  stalled_.push_back(to);
   pending_.push_back({event::kind::stalled, to, {}});
 }
 
@@ -399,15 +404,17 @@ void transport::flush_waiting() {
 
 /// Those that were stalled and have been read by now, or nearly.
 void transport::look_for_flow() {
-  for (auto& [id, p] : peers_) {
-    if (!p.stalled) continue;
+  std::erase_if(stalled_, [this](proto::peer_id id) {
+    const auto it = peers_.find(id);
+    if (it == peers_.end() || !it->second.stalled) return true;
+    peer& p = it->second;
     p.in_pipe->await(stall_bytes / 2);
-    if (p.owed() > stall_bytes / 2) continue;
+    if (p.owed() > stall_bytes / 2) return false;
     p.in_pipe->await_nothing();
     p.stalled = false;
-    --stalled_peers_;
     pending_.push_back({event::kind::flowing, id, {}});
-  }
+    return true;
+  });
 }
 
 /// The connection is gone: what is said next to this peer is said anew.
@@ -415,9 +422,7 @@ void transport::drop_waiting(peer& p) {
   if (!p.waiting.empty()) --waiting_peers_;
   p.waiting.clear();
   p.waiting_bytes = 0;
-  if (!std::exchange(p.stalled, false)) return;
-  p.in_pipe->await_nothing();
-  --stalled_peers_;
+  if (std::exchange(p.stalled, false)) p.in_pipe->await_nothing();
 }
 
 void transport::lose(proto::peer_id id) {
@@ -437,6 +442,9 @@ void transport::forget(proto::peer_id id) {
   drop_waiting(it->second);
   socket& s = *it->second.via;
   if (s.bound) {
+    std::erase_if(s.forgotten, [](const auto& entry) { return entry.second.expired(); });
+    if (it->second.in_pipe->bytes() > 0)
+      s.forgotten[it->second.routing_id] = it->second.in_pipe;
     s.ids.erase(it->second.routing_id);
   } else {
     s.monitor.close();
@@ -471,7 +479,8 @@ void transport::close(std::chrono::milliseconds linger) {
   }
   peers_.clear();
   sockets_.clear();
-  waiting_peers_ = stalled_peers_ = 0;
+  waiting_peers_ = 0;
+  stalled_.clear();
   if (context_) context_->close();  // returns when everything is sent, or the linger is over
 }
 

@@ -100,8 +100,10 @@ class transport {
     bool monitor_check = true;
     std::string endpoint;
     std::unordered_map<std::string, proto::peer_id> ids;  // bound: routing id -> peer
-    proto::peer_id only{};                                // connected: the one peer
-    int probes = 0;                                       // looks for dead peers still to do
+    // What still waits for those that were forgotten, and may be heard again.
+    std::unordered_map<std::string, std::weak_ptr<unsent>> forgotten;
+    proto::peer_id only{};  // connected: the one peer
+    int probes = 0;         // looks for dead peers still to do
     proto::time_point probe_at{};
   };
   struct outgoing {
@@ -153,7 +155,7 @@ class transport {
   std::uint32_t next_peer_ = 1;
   std::size_t turn_ = 0;
   std::size_t waiting_peers_ = 0;
-  std::size_t stalled_peers_ = 0;
+  std::vector<proto::peer_id> stalled_;  // may name some that are not any more
   int wake_fd_ = -1;
   counts counts_;
 };
