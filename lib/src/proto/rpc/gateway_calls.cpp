@@ -191,7 +191,7 @@ void gateway_state::enqueue(calls c, time_point now) {
         m.queue.capacity() > 0 ? m.queue.capacity() : m.stats.answered.per_second(now);
     const failure full{
         status::resource_exhausted, "the queue is full", true,
-        rate > 0 ? retry_after(static_cast<double>(m.queue.size()) / rate) : unknown_retry_ms};
+        rate > 0 ? retry_after(static_cast<double>(m.queue.ready()) / rate) : unknown_retry_ms};
     for (auto& [first, less_urgent] :
          m.queue.displace(c.what.priority(), c.size(), c.what.arguments.bytes()))
       reject({&m, first, std::move(less_urgent)}, full);
