@@ -350,7 +350,7 @@ TEST_CASE("results that are known are answered as messages of a good size, and b
   what.cache_ms = 60'000;
   two_clients g(what);
   g.calls(slow, "add");
-  g.replies(worker, 1, 1, std::string(mib, 'x'));
+  g.replies(worker, 1, 1, std::string(mib / 2, 'x'));
   g.forget_sends();
   // In one round: nobody has had time to find out that it does not read.
   g.next_call[other] = 1000;
@@ -361,14 +361,14 @@ TEST_CASE("results that are known are answered as messages of a good size, and b
     if (const auto* b = std::get_if<reply_batch>(&sent.what)) {
       std::size_t bytes = 0;
       for (const auto& run : b->runs) bytes += run.results.bytes();
-      CHECK(bytes <= mib);
+      CHECK(bytes == mib / 2);
       known += bytes;
     }
-  CHECK(known == 17 * mib);
-  CHECK(g.given_now() == 128);  // as the method's replies have been 128 KiB on average
+  CHECK(known == 33 * mib / 2);
+  CHECK(g.given_now() == 256);  // as the method's replies have been 64 KiB on average
   // The next round may have them again.
   g.calls(other, "add", 3);
-  CHECK(g.answered(other).results.bytes() == mib);
+  CHECK(g.answered(other).results.bytes() == mib / 2);
 }
 
 TEST_CASE("a stream without a bound in bytes ends when too much of it waits") {
