@@ -332,9 +332,8 @@ bool callee::overflows(caller_state& c, std::size_t bytes) const {
 void callee::make_ready(caller_state& c, reply_run outcomes) {
   const std::uint64_t n = outcomes.results.size();
   if (overflows(c, outcomes.results.bytes()))
-    outcomes = failure(
-        outcomes.first, n, status::unavailable,
-        "the reply was lost: it came faster than its caller takes what it is sent", false);
+    outcomes = failure(outcomes.first, n, status::unavailable,
+                       "the reply was lost: it came faster than its caller takes it", false);
   c.ready.push_back(std::move(outcomes));
 }
 
