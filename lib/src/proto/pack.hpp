@@ -64,7 +64,8 @@ class pack_builder {
   /// Offsets in a pack have 32 bits.
   static constexpr std::size_t most_bytes = std::numeric_limits<std::uint32_t>::max();
 
-  explicit pack_builder(std::size_t most = most_bytes) : most_(std::min(most, most_bytes)) {}
+  pack_builder() = default;
+  explicit pack_builder(std::size_t most) : most_(std::min(most, most_bytes)) {}
 
   void add(std::string_view payload) {
     if (payload.size() > most_ - body_.size())
@@ -91,7 +92,7 @@ class pack_builder {
   /// once more.
   void start() { reserve(last_count_, last_bytes_); }
 
-  std::size_t most_;
+  std::size_t most_ = most_bytes;
   std::string body_;
   std::vector<std::uint32_t> offsets_{0};
   bool uniform_ = true;
