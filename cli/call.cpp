@@ -43,6 +43,7 @@ struct settings {
 };
 
 void declare(CLI::App& app, settings& s) {
+  s.link.several = true;
   add_connection(app, s.link);
   add_call_words(app, s.words);
   add_call_settings(app, s.call);

@@ -28,6 +28,11 @@ std::vector<std::string> endpoints_of(const std::string& list) {
 
 client_options ready(connection_options options, nodes::node_context& context) {
   options.client.connect = endpoints_of(options.endpoint);
+  if (!options.several && options.client.connect.size() > 1)
+    throw error(exit_code::usage,
+                "one ENDPOINT only, not " + options.endpoint +
+                    ": what is asked here is a matter of one gateway, and any of several might "
+                    "answer (weir call and weir ping take several)");
   options.client.name = context.name;
   options.client.on_notice = [&say = context.say](bool, const std::string& text) {
     say.detail(text);
@@ -52,8 +57,11 @@ void add_patience(CLI::App& app, connection_options& target) {
 
 void add_connection(CLI::App& app, connection_options& target) {
   app.add_option("ENDPOINT", target.endpoint,
-                 "Of a gateway, or of a worker that has bound it: tcp://HOST:PORT, ipc://PATH. "
-                 "Several, with commas between: calls go to any, and elsewhere when one dies")
+                 std::string("Of a gateway, or of a worker that has bound it: tcp://HOST:PORT, "
+                             "ipc://PATH") +
+                     (target.several ? ". Several, with commas between: calls go to any, and "
+                                       "elsewhere when one dies"
+                                     : ""))
       ->required();
   add_patience(app, target);
 }

@@ -18,18 +18,22 @@ namespace weir::cli {
 /// Where to, and with how much patience.
 struct connection_options {
   std::string endpoint;
+  /// Several endpoints may be given: for what any gateway does as well as another.
+  bool several = false;
   client_options client{};
   connection_options();
 };
 
-/// The positional ENDPOINT, required; --connect-timeout, --insecure.
+/// The positional ENDPOINT, required; --connect-timeout, --insecure. Set `target.several`
+/// before.
 void add_connection(CLI::App& app, connection_options& target);
 /// The same but for the endpoint.
 void add_patience(CLI::App& app, connection_options& target);
 
 /// A client that has found its peer.
 ///
-/// Errors     weir::error `unavailable`, naming the endpoint, if nobody is there in time.
+/// Errors     weir::error `unavailable`, naming the endpoint, if nobody is there in time;
+///            `usage` if there are several and may not be.
 class connection {
  public:
   connection(connection_options options, nodes::node_context& context);

@@ -92,6 +92,7 @@ int ping_main(int argc, const char* const* argv) {
   return nodes::node_main(
       argc, argv, about,
       [&](CLI::App& app) {
+        s.link.several = true;
         add_connection(app, s.link);
         app.add_option("-c,--count", s.count, "Calls; 0: until interrupted")->type_name("N");
         nodes::add_duration(app, "-i,--interval", s.interval, "From one call to the next");

@@ -100,13 +100,19 @@ TEST_CASE(
   constexpr std::size_t size = 1 << 20;
   constexpr int replies = 64;
   const auto large = proto::pack::of(std::string(size, 'x'));
+  // Elements that their streams' windows bound say nothing.
+  constexpr int elements = 32;
+  for (std::uint64_t n = 1; n <= elements; ++n)
+    here.send(peer, proto::part_batch{{{1, n, large}}, true});
+  std::vector<event> events;
+  here.receive(events, 0);
+  CHECK(events.empty());
   for (std::uint64_t n = 1; n <= replies; ++n) {
     proto::reply_run run;
     run.first = n;
     run.results = large;
     here.send(peer, proto::reply_batch{{run}});
   }
-  std::vector<event> events;
   here.receive(events, 0);
   REQUIRE(events.size() == 1);
   CHECK(events[0].what == event::kind::stalled);
@@ -117,12 +123,24 @@ TEST_CASE(
   const auto heard = until(here, event::kind::message);
   REQUIRE(heard.size() == 1);
 
+  // Forgotten, and heard again over the same connection: what it has not read still waits.
+  here.forget(peer);
+  say(proto::alive{});
+  const auto again = until(here, event::kind::message).front().peer;
+  CHECK(again != peer);
+  here.send(again, proto::alive{});
+  events.clear();
+  here.receive(events, 0);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].what == event::kind::stalled);
+  CHECK(events[0].peer == again);
+
   int got = 0;
-  for (zmq::message_t frame; got < replies;) {
+  for (zmq::message_t frame; got < elements + replies;) {
     REQUIRE(there.recv(frame, zmq::recv_flags::none));
     got += frame.size() >= size;
   }
   const auto last = until(here, event::kind::flowing);
   REQUIRE(last.size() == 1);
-  CHECK(last[0].peer == peer);
+  CHECK(last[0].peer == again);
 }

@@ -78,6 +78,16 @@ class Call(Calls):
         self.verb("call", "--connect-timeout", "300ms", nowhere, "cat", "x", code=69)
         self.assertIn(nowhere, self.said)
 
+    def test_several_endpoints_are_for_what_any_gateway_does_as_well_as_another(self):
+        both = self.where + "," + self.where
+        self.assertEqual(self.verb("call", both, "cat", "x"), "x\n")
+        self.verb("ping", "-c1", both)
+        for words in (("drain", both), ("services", both), ("stats", both),
+                      ("submit", both, "cat", "x"), ("result", "--gateway", both, "1-1")):
+            self.verb(*words, code=64)
+            self.assertIn("one ENDPOINT only", self.said)
+        self.assertIn("cat", self.verb("services", self.where, "--names"))
+
     def test_a_cancelled_call_ends_its_command(self):
         node = self.weir("call", "--deadline", "80s", self.where, "linger", self.path("pid"))
         wait_until(lambda: os.path.exists(self.path("pid")) and self.read("pid").endswith(b"\n"),

@@ -59,6 +59,17 @@ TEST_SUITE("pack") {
     }
   }
 
+  TEST_CASE("a builder takes no more bytes than a pack can have") {
+    pack_builder builder(10);
+    builder.add("sixsix");
+    CHECK_THROWS_AS(builder.add("fives"), std::length_error);
+    builder.add("four");
+    const pack p = builder.take();
+    CHECK(p.size() == 2);
+    CHECK(p[1] == "four");
+    CHECK(pack_builder(SIZE_MAX).most_bytes == UINT32_MAX);
+  }
+
   TEST_CASE("a builder starts afresh after take") {
     pack_builder builder;
     builder.add("one");

@@ -365,6 +365,43 @@ TEST_SUITE("callee: reconnects") {
     CHECK(silent(w.out));
   }
 
+  TEST_CASE("streams with windows in bytes, and who proves that it reads, lose nothing") {
+    callee::limits_type limits;
+    limits.stalled_bytes = 1000;
+    called_node w(limits);
+    w.joins(client1);
+    auto windowed = stream_of(1'000'000);
+    windowed.stream_bytes = 500;
+    CHECK(w.gets(client1, 1, 2, windowed) == seq_ranges{{1, 2}});
+    CHECK(w.gets(client1, 3, 1, stream_of(1'000'000)) == seq_ranges{{3, 3}});
+    CHECK(w.gets(client1, 4, 20) == seq_ranges{{4, 23}});
+    w.calls.stalled(client1, true);
+    for (std::uint64_t n = 1; n <= 50; ++n) {
+      for (std::uint64_t call = 1; call <= 3; ++call)
+        CHECK(w.calls.part({client1, call}, tasks(1, 400)) != callee::not_wanted);
+      w.flush();
+      std::size_t bounded = 0;
+      for (const auto& sent : std::exchange(w.out.sends, {})) {
+        const auto* parts = std::get_if<part_batch>(&sent.what);
+        REQUIRE(parts != nullptr);
+        for (const auto& run : parts->runs) CHECK(parts->bounded == (run.call != 3));
+        bounded += parts->bounded ? parts->runs.size() : 0;
+      }
+      CHECK(bounded == 2);
+      (void)w.calls.on_credit(client1, {{{1, n, n + 100}, {2, n, n + 100}, {3, n, n + 100}}});
+    }
+    for (std::uint64_t call = 1; call <= 3; ++call) w.replies(client1, call, 1);
+    (void)w.calls.on_calls(client1, {3, {}}, w.now);
+    for (std::uint64_t call = 4; call <= 23; ++call) {
+      w.replies(client1, call, 1, 400);
+      w.flush();
+      for (const auto& sent : std::exchange(w.out.sends, {}))
+        if (const auto* b = std::get_if<reply_batch>(&sent.what))
+          for (const auto& run : b->runs) CHECK(run.code == status::ok);
+      (void)w.calls.on_calls(client1, {call, {}}, w.now);
+    }
+  }
+
   TEST_CASE("answers that are asked for again and again are not sent to who does not read") {
     callee::limits_type limits;
     limits.stalled_bytes = 1000;
@@ -385,10 +422,24 @@ TEST_SUITE("callee: reconnects") {
       w.out.sends.clear();
     }
     CHECK(sent == 2);
+    // It gets what it has asked for when it reads on; once.
     w.calls.stalled(client1, false);
     CHECK(w.gets(client1, 1, 1).empty());
     w.flush();
     CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(silent(w.out));
+    w.calls.stalled(client1, true);
+    for (int i = 0; i < 3; ++i) {
+      CHECK(w.gets(client1, 1, 1).empty());
+      w.flush();
+    }
+    CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(silent(w.out));
+    w.calls.stalled(client1, false);
+    w.flush();
+    CHECK(w.replied_once(client1).code == status::ok);
+    CHECK(silent(w.out));
   }
 
   TEST_CASE("a small answer does not keep the memory of the large ones that came with it") {

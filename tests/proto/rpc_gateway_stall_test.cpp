@@ -177,6 +177,43 @@ TEST_CASE("calls that are set aside take no room in the queue from others") {
   CHECK(g.answered(other).code == status::resource_exhausted);
 }
 
+TEST_CASE("with busy workers what was set aside goes on in its order, and in nobody's way") {
+  gateway_state::options o;
+  o.queue_calls = 10;
+  two_clients g(gateway::method("add"), o);
+  g.calls(slow, "add");
+  g.replies(worker, 1, 1, std::string(mib, 'x'));
+  g.forget_sends();
+  g.stalls();
+  std::string wanted;
+  for (char name = 'A'; name <= 'Z'; ++name) {
+    g.call_with(slow, "add", std::string(1, name));
+    wanted += name;
+  }
+  g.hears(worker, window{4, 1 << 20, false, {}});
+  g.stalls(false);
+  std::string got;
+  std::uint64_t others = 0;
+  for (std::uint64_t n = 2; n <= 37; ++n) {
+    g.tick();
+    g.tick();
+    g.tick();
+    for (const auto& sent : std::exchange(g.out.sends, {}))
+      if (const auto* b = std::get_if<call_batch>(&sent.what))
+        for (const auto& run : b->runs)
+          for (std::uint32_t i = 0; i < run.arguments.size(); ++i)
+            run.arguments.length(i) == 1 ? void(got += run.arguments[i]) : void(++others);
+    if (n == 2) {
+      CHECK(got == "ABCD");
+      g.calls(other, "add", 10);
+      CHECK(silent(g.out));  // none is refused
+    }
+    g.replies(worker, n, 1, std::string(mib, 'x'));
+  }
+  CHECK(got == wanted);
+  CHECK(others == 10);
+}
+
 TEST_CASE("without a worker calls that are set aside are told so, like others") {
   two_clients g;
   const auto running = g.calls(slow, "add");
@@ -195,6 +232,24 @@ TEST_CASE("without a worker calls that are set aside are told so, like others") 
   CHECK(failed == 4);
   CHECK(running == 1);
   CHECK(g.machine.stats().queued == 0);
+}
+
+TEST_CASE("a gateway that leaves does not wait for clients that do not read") {
+  two_clients g;
+  g.calls(slow, "add");
+  g.forget_sends();
+  g.stalls();
+  g.calls(slow, "add", 3);
+  g.machine.drain(g.now, g.out);
+  g.forget_sends();
+  g.tick();
+  const auto refused = g.answered(slow);
+  CHECK(refused.results.size() == 3);
+  CHECK(refused.code == status::unavailable);
+  CHECK(refused.details.at(0).never_started);
+  CHECK_FALSE(g.machine.done());  // one runs
+  g.replies(worker, 1);
+  CHECK(g.machine.done());
 }
 
 TEST_CASE("a client that comes back over a new connection has read what it wanted to") {
@@ -242,13 +297,34 @@ TEST_CASE("when a client that does not read goes, its calls go with it") {
   CHECK(g.given_now() == 1);
 }
 
-TEST_CASE("a call with a key is not held up by its first caller: others may wait for it") {
+TEST_CASE("calls with keys are held back like others, and come to nothing less") {
+  two_clients g;
+  g.calls(slow, "add");
+  g.replies(worker, 1, 1, std::string(mib, 'x'));
+  g.forget_sends();
+  g.stalls();
+  for (int i = 0; i < 100; ++i)
+    g.calls(slow, "add", 1,
+            gateway::with([i](call_options& o) { o.idempotency_key = std::to_string(i); }));
+  CHECK_FALSE(g.given_any(worker));
+  g.stalls(false);
+  g.tick();
+  CHECK(g.given_now() == 16);
+  for (std::uint64_t n = 2; n <= 101; ++n) {
+    g.replies(worker, n, 1, std::string(mib, 'x'));
+    CHECK(find<reply_batch>(g.out, slow).runs[0].code == status::ok);
+  }
+  CHECK(g.machine.stats().queued == 0);
+}
+
+TEST_CASE("a call with a key is not held up by its first caller when others wait for it") {
   two_clients g;
   g.calls(slow, "add");
   g.forget_sends();
   g.stalls();
   const auto key = gateway::with([](call_options& o) { o.idempotency_key = "k"; });
   g.calls(slow, "add", 1, key);
+  CHECK_FALSE(g.given_any(worker));
   g.calls(other, "add", 1, key);
   CHECK(g.given_now() == 1);
   g.replies(worker, 2);
@@ -267,6 +343,32 @@ TEST_CASE("results that are known are not sent to who does not read") {
   g.stalls();
   g.calls(slow, "add");
   CHECK(silent(g.out));
+}
+
+TEST_CASE("results that are known are answered as messages of a good size, and bounded") {
+  auto what = gateway::method("add");
+  what.cache_ms = 60'000;
+  two_clients g(what);
+  g.calls(slow, "add");
+  g.replies(worker, 1, 1, std::string(mib / 2, 'x'));
+  g.forget_sends();
+  // In one round: nobody has had time to find out that it does not read.
+  g.next_call[other] = 1000;
+  g.hears(other, call_batch{0, {{1, "add", 5000, tasks(1000, 8), {}}}});
+  g.tick();
+  std::size_t known = 0;
+  for (const auto& sent : g.out.sends)
+    if (const auto* b = std::get_if<reply_batch>(&sent.what)) {
+      std::size_t bytes = 0;
+      for (const auto& run : b->runs) bytes += run.results.bytes();
+      CHECK(bytes == mib / 2);
+      known += bytes;
+    }
+  CHECK(known == 33 * mib / 2);
+  CHECK(g.given_now() == 256);  // as the method's replies have been 64 KiB on average
+  // The next round may have them again.
+  g.calls(other, "add", 3);
+  CHECK(g.answered(other).results.bytes() == mib / 2);
 }
 
 TEST_CASE("a stream without a bound in bytes ends when too much of it waits") {

@@ -103,6 +103,18 @@ TEST_CASE("what is set aside expires and is taken out like the rest") {
   CHECK(q.empty());
 }
 
+TEST_CASE("when all that was set aside has ended nothing is remembered of it") {
+  for (const bool expires : {true, false}) {
+    method_queue q({});
+    q.push(1, calls(2, 5, t0 + seconds(1)), t0);
+    auto next = q.pop(all);
+    q.set_aside(7, next->first, std::move(next->second));
+    CHECK(q.has_aside(7));
+    CHECK((expires ? q.expire(t0 + seconds(1)) : q.take({1, 2})).size() == 1);
+    CHECK_FALSE(q.has_aside(7));
+  }
+}
+
 TEST_CASE("a higher priority is served first, whenever it came") {
   method_queue q({});
   q.push(1, calls(2), t0);

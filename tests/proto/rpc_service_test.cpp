@@ -148,6 +148,21 @@ TEST_SUITE("service: what runs") {
     CHECK(w.starts(10) == seq_ranges{{4, 5}});
   }
 
+  TEST_CASE("draining does not wait for callers that do not read") {
+    service w;
+    w.client_joins(10);
+    w.machine.link_stalled(peer_id{10}, true);
+    w.gets(1, 4, "echo", {}, 10);
+    w.machine.drain(w.now, w.out);
+    CHECK_FALSE(w.machine.done());
+    w.tick();
+    const auto refused = find<reply_batch>(w.out, 10).runs.at(0);
+    CHECK(refused.results.size() == 4);
+    CHECK(refused.code == status::unavailable);
+    CHECK(refused.details.at(0).never_started);
+    CHECK(w.machine.done());
+  }
+
   TEST_CASE("what waits for a caller that does not read goes with it") {
     service w;
     w.client_joins(10);

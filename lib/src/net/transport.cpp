@@ -39,6 +39,11 @@ zmq::message_t header_frame(const std::shared_ptr<unsent>& counter, const std::s
   return unsent::frame(counter, proto::blob::from(header));
 }
 
+bool is_bounded(const proto::message& m) {
+  const auto* elements = std::get_if<proto::part_batch>(&m);
+  return elements && elements->bounded;
+}
+
 }  // namespace
 
 transport::transport() {
@@ -131,6 +136,7 @@ transport::peer& transport::add_peer(proto::peer_id id, socket& via) {
   peer& p = peers_[id];
   p.via = &via;
   p.in_pipe = std::make_shared<unsent>(wake_fd_);
+  p.uncounted = std::make_shared<unsent>(wake_fd_);
   return p;
 }
 
@@ -149,7 +155,7 @@ bool transport::readable(bool reading) {
 void transport::wait(proto::time_point deadline, bool reading,
                      std::unique_lock<std::mutex>* held) {
   flush_waiting();
-  if (stalled_peers_ > 0) look_for_flow();
+  if (!stalled_.empty()) look_for_flow();
   const auto now = proto::clock::now();
   for (const auto& s : sockets_)
     if (s.probes > 0) deadline = std::min(deadline, s.probe_at);
@@ -260,7 +266,12 @@ bool transport::receive_one(socket& s, std::vector<event>& events) {
     } else {
       id = proto::peer_id{next_peer_++};
       s.ids.emplace(routing_id, id);
-      add_peer(id, s).routing_id = std::move(routing_id);
+      peer& p = add_peer(id, s);
+      if (const auto before = s.forgotten.find(routing_id); before != s.forgotten.end()) {
+        if (auto counter = before->second.lock()) p.in_pipe = std::move(counter);
+        s.forgotten.erase(before);
+      }
+      p.routing_id = std::move(routing_id);
     }
     if (!frame.more() || !next(frame)) return true;
   }
@@ -332,22 +343,24 @@ void transport::send(proto::peer_id to, const proto::message& m) {
   if (it == peers_.end()) return;
   peer& p = it->second;
   if (p.gone || (!p.via->bound && !p.via->up)) return;  // says HELLO again when it is back
-  proto::frames f = proto::encode(m);
+  outgoing f{proto::encode(m), is_bounded(m)};
   const sent result = p.waiting.empty() ? try_send(p, f) : sent::full;
   if (result == sent::gone) return lose(to);
   if (result == sent::full) {
     if (p.waiting.empty()) ++waiting_peers_;
-    p.waiting_bytes += cost(f);
+    p.waiting_bytes += cost(f.f);
     p.waiting.push_back(std::move(f));
     if (p.waiting_bytes > most_waiting_bytes) return lose(to);
   }
   if (p.stalled || p.owed() <= stall_bytes) return;
   p.stalled = true;
-  ++stalled_peers_;
+  stalled_.push_back(to);
   pending_.push_back({event::kind::stalled, to, {}});
 }
 
-transport::sent transport::try_send(peer& to, const proto::frames& f) {
+transport::sent transport::try_send(peer& to, const outgoing& what) {
+  const proto::frames& f = what.f;
+  const auto& counter = what.bounded ? to.uncounted : to.in_pipe;
   to.via->check = true;
   const auto part = [&](zmq::message_t message, bool more) {
     const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
@@ -362,10 +375,10 @@ transport::sent transport::try_send(peer& to, const proto::frames& f) {
       return verdict(failure);
   const bool has_body = f.body.size() > 0;
   // After the first part the rest of a message is always taken.
-  if (const int failure = part(header_frame(to.in_pipe, f.header), has_body))
+  if (const int failure = part(header_frame(counter, f.header), has_body))
     return verdict(failure);
   if (has_body)
-    if (const int failure = part(unsent::frame(to.in_pipe, f.body), false))
+    if (const int failure = part(unsent::frame(counter, f.body), false))
       return verdict(failure);
   return sent::yes;
 }
@@ -381,7 +394,7 @@ void transport::flush_waiting() {
         gone.push_back(id);
         break;
       }
-      p.waiting_bytes -= cost(p.waiting.front());
+      p.waiting_bytes -= cost(p.waiting.front().f);
       p.waiting.pop_front();
       if (p.waiting.empty()) --waiting_peers_;
     }
@@ -391,15 +404,17 @@ void transport::flush_waiting() {
 
 /// Those that were stalled and have been read by now, or nearly.
 void transport::look_for_flow() {
-  for (auto& [id, p] : peers_) {
-    if (!p.stalled) continue;
+  std::erase_if(stalled_, [this](proto::peer_id id) {
+    const auto it = peers_.find(id);
+    if (it == peers_.end() || !it->second.stalled) return true;
+    peer& p = it->second;
     p.in_pipe->await(stall_bytes / 2);
-    if (p.owed() > stall_bytes / 2) continue;
+    if (p.owed() > stall_bytes / 2) return false;
     p.in_pipe->await_nothing();
     p.stalled = false;
-    --stalled_peers_;
     pending_.push_back({event::kind::flowing, id, {}});
-  }
+    return true;
+  });
 }
 
 /// The connection is gone: what is said next to this peer is said anew.
@@ -407,9 +422,7 @@ void transport::drop_waiting(peer& p) {
   if (!p.waiting.empty()) --waiting_peers_;
   p.waiting.clear();
   p.waiting_bytes = 0;
-  if (!std::exchange(p.stalled, false)) return;
-  p.in_pipe->await_nothing();
-  --stalled_peers_;
+  if (std::exchange(p.stalled, false)) p.in_pipe->await_nothing();
 }
 
 void transport::lose(proto::peer_id id) {
@@ -429,6 +442,9 @@ void transport::forget(proto::peer_id id) {
   drop_waiting(it->second);
   socket& s = *it->second.via;
   if (s.bound) {
+    std::erase_if(s.forgotten, [](const auto& entry) { return entry.second.expired(); });
+    if (it->second.in_pipe->bytes() > 0)
+      s.forgotten[it->second.routing_id] = it->second.in_pipe;
     s.ids.erase(it->second.routing_id);
   } else {
     s.monitor.close();
@@ -463,7 +479,8 @@ void transport::close(std::chrono::milliseconds linger) {
   }
   peers_.clear();
   sockets_.clear();
-  waiting_peers_ = stalled_peers_ = 0;
+  waiting_peers_ = 0;
+  stalled_.clear();
   if (context_) context_->close();  // returns when everything is sent, or the linger is over
 }
 

@@ -41,7 +41,8 @@ class transport {
   static constexpr std::size_t stall_bytes = 16 * 1024 * 1024;
   struct event {
     /// `stalled`: more waits to be sent to this peer than `stall_bytes`, for it does not read,
-    /// or not fast enough; `flowing`: half of that at most, again.
+    /// or not fast enough; `flowing`: half of that at most, again. Elements of streams with
+    /// windows in bytes do not count: they are bounded already, and may wait there for long.
     enum class kind { message, up, down, stalled, flowing };
     kind what = kind::message;
     proto::peer_id peer{};
@@ -99,18 +100,25 @@ class transport {
     bool monitor_check = true;
     std::string endpoint;
     std::unordered_map<std::string, proto::peer_id> ids;  // bound: routing id -> peer
-    proto::peer_id only{};                                // connected: the one peer
-    int probes = 0;                                       // looks for dead peers still to do
+    // What still waits for those that were forgotten, and may be heard again.
+    std::unordered_map<std::string, std::weak_ptr<unsent>> forgotten;
+    proto::peer_id only{};  // connected: the one peer
+    int probes = 0;         // looks for dead peers still to do
     proto::time_point probe_at{};
+  };
+  struct outgoing {
+    proto::frames f;
+    bool bounded = false;  // by a window in bytes: does not count in whether a peer is stalled
   };
   struct peer {
     socket* via = nullptr;
     std::string routing_id;
-    std::deque<proto::frames> waiting;  // the peer's pipe is full
+    std::deque<outgoing> waiting;  // the peer's pipe is full
     std::size_t waiting_bytes = 0;
     std::shared_ptr<unsent> in_pipe;
-    bool gone = false;     // in gone_
-    bool stalled = false;  // and has been announced as such
+    std::shared_ptr<unsent> uncounted;  // what is bounded
+    bool gone = false;                  // in gone_
+    bool stalled = false;               // and has been announced as such
     [[nodiscard]] std::size_t owed() const { return in_pipe->bytes() + waiting_bytes; }
   };
   enum class sent { yes, full, gone };
@@ -119,7 +127,7 @@ class transport {
   [[nodiscard]] int sleep(proto::time_point now, proto::time_point deadline, int timeout);
   void drain_wake();
   [[nodiscard]] bool readable(bool reading);
-  [[nodiscard]] sent try_send(peer& to, const proto::frames& f);
+  [[nodiscard]] sent try_send(peer& to, const outgoing& what);
   peer& add_peer(proto::peer_id id, socket& via);
   void lose(proto::peer_id id);
   void drop_waiting(peer& p);
@@ -147,7 +155,7 @@ class transport {
   std::uint32_t next_peer_ = 1;
   std::size_t turn_ = 0;
   std::size_t waiting_peers_ = 0;
-  std::size_t stalled_peers_ = 0;
+  std::vector<proto::peer_id> stalled_;  // may name some that are not any more
   int wake_fd_ = -1;
   counts counts_;
 };

@@ -333,6 +333,8 @@ struct part_run {
 /// Callee to caller, before the reply to the same call.
 struct part_batch {
   std::vector<part_run> runs;
+  /// Not on the wire: their streams have windows in bytes, which bound what waits of them.
+  bool bounded = false;
 };
 
 /// Caller to callee: elements up to `got` have been taken, those up to `until` may be sent.

@@ -3,8 +3,11 @@
 
 #include "proto/blob.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,9 +57,19 @@ class pack {
 };
 
 /// Gathers payloads into a pack.
+///
+/// Errors     add() throws std::length_error beyond `most_bytes` in all.
 class pack_builder {
  public:
+  /// Offsets in a pack have 32 bits.
+  static constexpr std::size_t most_bytes = std::numeric_limits<std::uint32_t>::max();
+
+  pack_builder() = default;
+  explicit pack_builder(std::size_t most) : most_(std::min(most, most_bytes)) {}
+
   void add(std::string_view payload) {
+    if (payload.size() > most_ - body_.size())
+      throw std::length_error("too many bytes for one pack");
     if (offsets_.size() == 1) start();
     body_.append(payload);
     offsets_.push_back(static_cast<std::uint32_t>(body_.size()));
@@ -79,6 +92,7 @@ class pack_builder {
   /// once more.
   void start() { reserve(last_count_, last_bytes_); }
 
+  std::size_t most_ = most_bytes;
   std::string body_;
   std::vector<std::uint32_t> offsets_{0};
   bool uniform_ = true;

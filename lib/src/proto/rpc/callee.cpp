@@ -106,6 +106,9 @@ void callee::stalled(session_id who, bool is) {
   if (!c || c->stalled == is) return;
   c->stalled = is;
   c->unread = 0;
+  if (is) return;
+  const seq_set asked = std::exchange(c->later, {});
+  for (const seq_range& range : asked.all()) repeat(who, *c, range);
 }
 
 std::vector<call_key> callee::lost(session_id who) {
@@ -234,6 +237,7 @@ void callee::settle_up_to(session_id from, caller_state& c, std::uint64_t low,
         unwanted->push_back({from, n});
     });
   c.low = low;
+  c.unread = 0;  // it reads
   if (low > c.seen.highest() || c.seen.sparse) (void)c.seen.insert({1, low});
   if (!c.kept.empty() && c.kept.runs().begin()->first <= low)
     c.kept.extract({1, low}, [&](std::uint64_t, kept_run&& run) { c.kept_cost -= run.cost(); });
@@ -252,16 +256,19 @@ void callee::repeat(session_id from, caller_state& c, seq_range range) {
        s != c.streams.end() && s->first <= range.last; ++s)
     if (repeat_stream(from, c, s->first)) known.insert({s->first, s->first});
   c.open.for_overlap(range, [&](seq_range part, const open_run&) { known.insert(part); });
-  for (const auto& run : c.ready) {
-    const seq_range part{std::max(range.first, run.first), std::min(range.last, run.last())};
-    if (part.first <= part.last) known.insert(part);
-  }
+  for (const auto* runs : {&c.ready, &c.again})
+    for (const auto& run : *runs) {
+      const seq_range part{std::max(range.first, run.first), std::min(range.last, run.last())};
+      if (part.first <= part.last) known.insert(part);
+    }
   for (const auto& rest : known.missing(range)) {
     c.kept.for_overlap(rest, [&](seq_range part, const kept_run& run) {
       known.insert(part);
       reply_run once_more = part_of_run(run.answer, part.first - run.answer.first, part.size());
-      // Else it may ask again when it has read what it was sent.
-      if (!overflows(c, once_more.results.bytes())) c.again.push_back(std::move(once_more));
+      if (overflows(c, once_more.results.bytes()))
+        c.later.insert(part);
+      else
+        c.again.push_back(std::move(once_more));
     });
     for (const auto& gone : known.missing(rest))
       c.ready.push_back(
@@ -326,7 +333,7 @@ void callee::make_ready(caller_state& c, reply_run outcomes) {
   const std::uint64_t n = outcomes.results.size();
   if (overflows(c, outcomes.results.bytes()))
     outcomes = failure(outcomes.first, n, status::unavailable,
-                       "the reply was lost: its caller does not read what it is sent", false);
+                       "the reply was lost: it came faster than its caller takes it", false);
   c.ready.push_back(std::move(outcomes));
 }
 

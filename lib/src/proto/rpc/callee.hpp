@@ -51,7 +51,8 @@ class callee {
     std::size_t kept_replies = 16'384;
     /// Elements of streams that were sent to one caller, kept until they are credited.
     std::size_t kept_elements_bytes = 4 * 1024 * 1024;
-    /// Results and elements that one caller is sent while it is stalled; what is more is lost.
+    /// Results, and elements of streams without a window in bytes, that one caller is sent
+    /// while it is stalled and says of nothing that it has got it; what is more is lost.
     /// A backstop: its owner begins no calls of a stalled caller.
     std::size_t stalled_bytes = 64 * 1024 * 1024;
   };
@@ -195,6 +196,7 @@ class callee {
     std::size_t kept_cost = 0;
     std::vector<reply_run> ready;  // to be sent
     std::vector<reply_run> again;  // sent already, asked for again
+    seq_set later;                 // the same, once it reads on
     std::map<std::uint64_t, stream> streams;
     std::size_t element_bytes = 0;
     std::vector<std::uint64_t> streaming;  // streams with something to send
@@ -204,7 +206,7 @@ class callee {
     std::uint64_t told_calls = 0;
     std::uint64_t told_bytes = 0;
     bool stalled = false;
-    std::size_t unread = 0;  // bytes sent since then
+    std::size_t unread = 0;  // bytes sent since then, or since it has proved that it reads
     bool tell = true;        // the window, whatever it was told before
     bool dirty = false;      // in dirty_
   };

@@ -126,7 +126,7 @@ std::int64_t callee::part(const call_key& key, pack elements) {
   if (it == c->streams.end()) return not_wanted;
   stream& s = it->second;
   if (s.end || s.closed) return not_wanted;
-  if (overflows(*c, elements.bytes())) {
+  if (s.window_bytes == 0 && overflows(*c, elements.bytes())) {
     break_stream(key.from, *c, key.call, s);
     c->streams.erase(it);
     return not_wanted;
@@ -228,6 +228,7 @@ std::vector<callee::granted> callee::on_credit(session_id from, const credit& ne
     const auto it = c->streams.find(e.call);
     if (it == c->streams.end()) continue;
     stream& s = it->second;
+    if (e.got > s.got) c->unread = 0;  // it reads
     s.taken(std::min(e.got, s.produced));
     s.until = std::max(s.until, e.until);
     drop_elements(*c, s, s.got);
@@ -254,7 +255,8 @@ std::vector<callee::granted> callee::on_credit(session_id from, const credit& ne
 
 void callee::send_streams(session_id to, caller_state& c, time_point now, links& net,
                           outbox& out) {
-  part_batches parts(to, now, net, out);
+  part_batches any(to, now, net, out);
+  part_batches bounded(to, now, net, out, {{}, true});
   std::sort(c.streaming.begin(), c.streaming.end());
   std::vector<std::uint64_t> later;
   for (const auto call : c.streaming) {
@@ -273,9 +275,10 @@ void callee::send_streams(session_id to, caller_state& c, time_point now, links&
       for (--run; run != s.kept.end() && s.sent < last; ++run) {
         const std::uint64_t from = s.sent + 1;
         s.sent = std::min(last, run->last());
-        parts.add(part_run{call, from,
-                           run->elements.slice(static_cast<std::uint32_t>(from - run->first),
-                                               static_cast<std::uint32_t>(s.sent + 1 - from))});
+        (s.window_bytes > 0 ? bounded : any)
+            .add(part_run{call, from,
+                          run->elements.slice(static_cast<std::uint32_t>(from - run->first),
+                                              static_cast<std::uint32_t>(s.sent + 1 - from))});
       }
     }
     if (!s.end || s.sent < s.produced) continue;
@@ -284,7 +287,8 @@ void callee::send_streams(session_id to, caller_state& c, time_point now, links&
     s.answered = true;
     if (s.kept.empty()) later.push_back(call);
   }
-  parts.send();
+  any.send();
+  bounded.send();
   for (const auto call : later) c.streams.erase(call);
   c.streaming.clear();
   trim_elements(c);

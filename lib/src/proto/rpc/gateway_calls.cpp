@@ -90,8 +90,7 @@ void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now
 void gateway_state::accept(calls c, time_point now) {
   if (c.what.options && !c.key().empty()) {
     for (std::uint64_t i = 0; i < c.size(); ++i) accept_with_key(c.slice(i, 1), now);
-  } else if (c.method->info.cache_ms > 0 && !c.streams() && !c.no_reply() &&
-             !slots_.taking(c.number).stalled) {
+  } else if (c.method->info.cache_ms > 0 && !c.streams() && !c.no_reply()) {
     accept_cacheable(std::move(c), now);
   } else {
     hand_over(std::move(c), now);
@@ -105,6 +104,8 @@ void gateway_state::accept_with_key(calls c, time_point now) {
       hand_over(std::move(c), now);
       break;
     case reply_cache::state::joined:
+      // It waits for one that must not wait for its own client.
+      c.method->queue.resume_call(found.leader);
       joined_.emplace(c.number, std::move(c));
       break;
     case reply_cache::state::answered:
@@ -138,7 +139,9 @@ void gateway_state::accept_cacheable(calls c, time_point now) {
         i < c.size() ? results_.find(c.method->name,
                                      c.what.arguments[static_cast<std::uint32_t>(i)], now)
                      : nullptr;
-    if (result) {
+    // What is too much goes the way of those that are not known: that has bounds.
+    if (result && slots_.taking(c.number).takes_known(round_, result->bytes())) {
+      if (known.bytes() + result->bytes() > limits::batch_bytes) answer_known(i);
       if (known.empty() && i > from) hand_over(c.slice(from, i - from), now);
       known.add((*result)[0]);
       from = i + 1;
@@ -192,7 +195,7 @@ void gateway_state::enqueue(calls c, time_point now) {
         m.queue.capacity() > 0 ? m.queue.capacity() : m.stats.answered.per_second(now);
     const failure full{
         status::resource_exhausted, "the queue is full", true,
-        rate > 0 ? retry_after(static_cast<double>(m.queue.size()) / rate) : unknown_retry_ms};
+        rate > 0 ? retry_after(static_cast<double>(m.queue.ready()) / rate) : unknown_retry_ms};
     for (auto& [first, less_urgent] :
          m.queue.displace(c.what.priority(), c.size(), c.what.arguments.bytes()))
       reject({&m, first, std::move(less_urgent)}, full);
@@ -279,9 +282,11 @@ void gateway_state::dispatch(method_record& m, time_point now) {
     std::uint64_t room = 0;
     for (const worker_record* w : m.workers) {
       room += workers_.room_of(w->id).calls;
-      if (room >= m.queue.ready()) break;
+      if (room >= m.queue.size()) break;
     }
-    auto next = m.queue.pop(room);
+    auto next = pop_aside(m, room);
+    const bool was_aside = next.has_value();
+    if (!next) next = m.queue.pop(room);
     if (!next) return;
     calls c{&m, next->first, std::move(next->second)};
     if (const std::uint64_t may = may_go(c); may < c.size()) {
@@ -292,16 +297,20 @@ void gateway_state::dispatch(method_record& m, time_point now) {
     const std::uint64_t sent = give(c, now);
     m.queue.served(sent, now);
     if (sent == c.size()) continue;
-    const calls rest = c.slice(sent, c.size() - sent);
-    m.queue.push(rest.number, rest.what, now, method_queue::end::front);
+    calls rest = c.slice(sent, c.size() - sent);
+    if (was_aside)
+      set_aside(std::move(rest));
+    else
+      m.queue.push(rest.number, rest.what, now, method_queue::end::front);
     return;
   }
 }
 
 /// How many of these, from the front, have replies that their client can be expected to take.
-/// With a key it may be others that wait for it, and the reply is kept for whoever asks again.
+/// With a key it may be others that wait for it.
 std::uint64_t gateway_state::may_go(const calls& c) const {
-  if (c.no_reply() || call_slots::is_own(c.number) || !c.key().empty()) return c.size();
+  if (c.no_reply() || call_slots::is_own(c.number)) return c.size();
+  if (!c.key().empty() && replies_.followers(c.method->name, c.key()) > 0) return c.size();
   return std::min(c.size(), slots_.taking(c.number).calls(c.method->reply_bytes));
 }
 
@@ -311,16 +320,39 @@ void gateway_state::set_aside(calls c) {
   c.method->queue.set_aside(place, c.number, std::move(c.what));
 }
 
-/// Those whose clients have read what they were sent.
-void gateway_state::resume_calls() {
+/// Calls whose client has read what it was sent. Clients take turns.
+std::optional<method_queue::run> gateway_state::pop_aside(method_record& m,
+                                                          std::uint64_t room) {
+  auto next = aside_.upper_bound(aside_turn_);
+  for (std::size_t left = aside_.size(); left > 0; --left, ++next) {
+    if (next == aside_.end()) next = aside_.begin();
+    const std::uint64_t may = slots_.taking_at(*next).calls(m.reply_bytes);
+    if (auto run = m.queue.pop_aside(*next, std::min(room, may))) {
+      aside_turn_ = *next;
+      return run;
+    }
+  }
+  return std::nullopt;
+}
+
+/// Their clients may read on long after the gateway meant to end.
+void gateway_state::send_stalled_home(time_point now) {
+  const failure leaving{status::unavailable, "the gateway is leaving", true, 0};
+  for (const std::uint64_t place : aside_) {
+    if (!slots_.taking_at(place).stalled) continue;
+    for (std::size_t i = 0; i < waiting_.size(); ++i)
+      for (auto& [first, run] : waiting_[i]->queue.take_aside(place))
+        fail({waiting_[i], first, std::move(run)}, leaving, now);
+  }
+}
+
+/// Without a worker it is not for their client that calls wait.
+void gateway_state::look_aside() {
   std::erase_if(aside_, [this](std::uint64_t place) {
-    const reply_room& taking = slots_.taking_at(place);
     bool any = false;
     for (method_record* m : waiting_) {
       if (!m->queue.has_aside(place)) continue;
-      // Without a worker it is not for their client that they wait.
-      m->queue.resume(place,
-                      m->workers.empty() ? m->queue.size() : taking.calls(m->reply_bytes));
+      if (m->workers.empty()) m->queue.resume(place, m->queue.size());
       any = any || m->queue.has_aside(place);
     }
     return !any;

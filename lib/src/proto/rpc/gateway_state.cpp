@@ -235,12 +235,14 @@ void gateway_state::on_answered(const call_key& key, status code, std::string re
 // Time
 
 void gateway_state::tick(time_point now, gateway_outbox& out) {
+  ++round_;
   std::vector<links::event> events;
   links_.tick(now, out, events);
   on_events(events, now, out);
   if (drains_pending_) pass_on_drain(now);
-  if (!aside_.empty()) resume_calls();
+  if (!aside_.empty()) look_aside();
   if (!waiting_.empty()) serve_queues(now);
+  if (draining_ && !aside_.empty()) send_stalled_home(now);
   expire_placed(now);
   if (draining_) send_waiting_home();
   workers_.flush(now, links_, out);

@@ -187,7 +187,10 @@ class gateway_state {
   void dispatch(method_record& m, time_point now);
   [[nodiscard]] std::uint64_t may_go(const calls& c) const;
   void set_aside(calls c);
-  void resume_calls();
+  [[nodiscard]] std::optional<method_queue::run> pop_aside(method_record& m,
+                                                           std::uint64_t room);
+  void look_aside();
+  void send_stalled_home(time_point now);
   void came_back(method_record& m, std::uint64_t number, std::uint64_t count);
   void give_up_waiting(method_record& m, time_point now);
   void serve_queues(time_point now);
@@ -241,6 +244,7 @@ class gateway_state {
   std::vector<method_record*> waiting_;  // those with a queue
   std::size_t turn_ = 0;                 // of those, who is first
   std::set<std::uint64_t> aside_;        // places of clients that may have calls set aside
+  std::uint64_t aside_turn_ = 0;         // of those, who was served last
   caller::arrivals in_;
   std::map<std::uint64_t, calls> joined_;         // wait for the reply of another
   std::map<std::uint64_t, std::string> leaders_;  // with a key, at a worker: their keys
@@ -253,6 +257,7 @@ class gateway_state {
   std::uint64_t last_placed_ = 0;
   std::vector<placed_outcome> outcomes_;  // for the outbox, as
   std::vector<call_key> abandoned_;
+  std::uint64_t round_ = 0;      // counts tick()s
   bool drains_pending_ = false;  // some workers are not told yet
   bool draining_ = false;
   time_point started_;

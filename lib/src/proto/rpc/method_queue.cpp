@@ -75,26 +75,53 @@ std::optional<method_queue::run> method_queue::pop(std::uint64_t most) {
   for (auto& [priority, line] : order_) {
     while (!line.empty()) {
       token& t = line.front();
-      const auto found = first_in(t);
-      if (found == calls_.runs().end()) {
+      if (first_in(t) == calls_.runs().end()) {
         line.pop_front();
         --tokens_;
         continue;
       }
-      const std::uint64_t past = found->first + found->second.size();
-      const std::uint64_t last = std::min({t.last, past - 1, t.first + most - 1});
-      std::vector<run> taken;
-      remove({t.first, last}, taken);
-      if (last == t.last) {
+      run next = take_from(t, most);
+      if (t.first > t.last) {
         line.pop_front();
         --tokens_;
-      } else {
-        t.first = last + 1;
       }
-      return std::move(taken.front());
+      return next;
     }
   }
   return std::nullopt;
+}
+
+method_queue::run method_queue::take_from(token& t, std::uint64_t most) {
+  const auto found = first_in(t);
+  const std::uint64_t past = found->first + found->second.size();
+  const std::uint64_t last = std::min({t.last, past - 1, t.first + most - 1});
+  std::vector<run> taken;
+  remove({t.first, last}, taken);
+  t.first = last + 1;
+  return std::move(taken.front());
+}
+
+std::optional<method_queue::run> method_queue::pop_aside(std::uint64_t whose,
+                                                         std::uint64_t most) {
+  const auto found = aside_.find(whose);
+  if (found == aside_.end() || most == 0) return std::nullopt;
+  lines& theirs = found->second;
+  std::optional<run> next;
+  while (!theirs.empty()) {
+    auto& [priority, line] = *theirs.begin();
+    while (!line.empty() && (line.front().first > line.front().last ||
+                             first_in(line.front()) == calls_.runs().end()))
+      line.pop_front();
+    if (line.empty()) {
+      theirs.erase(theirs.begin());
+    } else if (next || priority < top_priority().value_or(0)) {
+      return next;
+    } else {
+      next = take_from(line.front(), most);
+    }
+  }
+  aside_.erase(found);
+  return next;
 }
 
 void method_queue::served(std::uint64_t calls, time_point now) {
@@ -128,7 +155,11 @@ void method_queue::set_aside(std::uint64_t whose, std::uint64_t first, waiting_c
   // What has ended meanwhile is dropped here: nobody else looks at it before resume().
   if (line.size() >= 2 * calls_.runs().size() + dead_tokens)
     std::erase_if(line, [this](token& t) { return first_in(t) == calls_.runs().end(); });
-  line.push_back({first, first + calls.size() - 1});
+  const token t{first, first + calls.size() - 1};
+  if (!line.empty() && first < line.front().first)
+    line.push_front(t);  // it was the first before
+  else
+    line.push_back(t);
   insert(first, std::move(calls));
   compact();
 }
@@ -163,6 +194,24 @@ void method_queue::resume(std::uint64_t whose, std::uint64_t calls) {
     line = tokens.empty() ? found->second.erase(line) : std::next(line);
   }
   if (found->second.empty()) aside_.erase(found);
+}
+
+void method_queue::resume_call(std::uint64_t number) {
+  bool is = false;
+  calls_.for_overlap({number, number},
+                     [&](seq_range, const waiting_calls& calls) { is = calls.aside; });
+  if (!is) return;
+  std::vector<run> one;
+  remove({number, number}, one);
+  order_[one[0].second.priority()].push_front({number, number});
+  ++tokens_;
+  count(one[0].second, true);
+  calls_.insert(number, std::move(one[0].second));  // its expiry is noted already
+}
+
+/// When nothing is here nothing is set aside, either: its lines may speak of what has ended.
+void method_queue::drop_lines() {
+  if (calls_.empty()) aside_.clear();
 }
 
 void method_queue::remove(seq_range numbers, std::vector<run>& to) {
@@ -207,6 +256,7 @@ std::vector<method_queue::run> method_queue::take(seq_range numbers, which ones)
   std::vector<run> taken;
   if (ones == which::all) {
     remove(numbers, taken);
+    drop_lines();
     return taken;
   }
   std::vector<seq_range> awaited;
@@ -214,6 +264,22 @@ std::vector<method_queue::run> method_queue::take(seq_range numbers, which ones)
     if (!calls.options || !calls.options->no_reply) awaited.push_back(part);
   });
   for (const seq_range& part : awaited) remove(part, taken);
+  drop_lines();
+  return taken;
+}
+
+std::vector<method_queue::run> method_queue::take_aside(std::uint64_t whose) {
+  std::vector<run> taken;
+  const auto found = aside_.find(whose);
+  if (found == aside_.end()) return taken;
+  std::vector<seq_range> theirs;
+  for (const auto& [priority, line] : found->second)
+    for (const token& t : line)
+      calls_.for_overlap({t.first, t.last}, [&](seq_range part, const waiting_calls& calls) {
+        if (calls.aside) theirs.push_back(part);
+      });
+  for (const seq_range& part : theirs) remove(part, taken);
+  aside_.erase(found);
   return taken;
 }
 
@@ -230,6 +296,7 @@ std::vector<method_queue::run> method_queue::expire(time_point now) {
     });
     for (const seq_range& part : due) remove(part, over);
   }
+  drop_lines();
   return over;
 }
 

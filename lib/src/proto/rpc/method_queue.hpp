@@ -60,11 +60,16 @@ class method_queue {
   [[nodiscard]] std::optional<run> pop(std::uint64_t most);
   /// So many of what was popped last have gone to a worker.
   void served(std::uint64_t calls, time_point now);
-  /// Puts what was popped back, until resume(), which gets the longest waiting of the highest
-  /// priority first. `whose`: any number.
+  /// Puts what was popped back, until pop_aside() or resume(), which get the longest waiting of
+  /// the highest priority first. `whose`: any number; its calls have ascending ones.
   void set_aside(std::uint64_t whose, std::uint64_t first, waiting_calls calls);
-  /// So many calls are served again, before the others of their priority.
+  /// Of those that were set aside, the next to be served, at most so many. Nothing: there are
+  /// none, or those that are not set aside are more urgent.
+  [[nodiscard]] std::optional<run> pop_aside(std::uint64_t whose, std::uint64_t most);
+  /// So many calls wait with the others again, before those of their priority.
   void resume(std::uint64_t whose, std::uint64_t calls);
+  /// This one does, if it is set aside in here.
+  void resume_call(std::uint64_t number);
   [[nodiscard]] bool has_aside(std::uint64_t whose) const { return aside_.contains(whose); }
   /// Makes room by giving up calls of a lower priority than this, the youngest of the lowest
   /// first; stops once `calls` more of `bytes` in all would fit.
@@ -76,6 +81,8 @@ class method_queue {
   [[nodiscard]] std::vector<run> take(seq_range numbers, which ones = which::all);
   /// Takes out those whose time is over.
   [[nodiscard]] std::vector<run> expire(time_point now);
+  /// Takes out those that are set aside.
+  [[nodiscard]] std::vector<run> take_aside(std::uint64_t whose);
   /// Takes out those that have been waiting since `then` or before.
   [[nodiscard]] std::vector<run> arrived_by(time_point then);
 
@@ -116,7 +123,10 @@ class method_queue {
   void insert(std::uint64_t first, waiting_calls calls);
   void count(const waiting_calls& calls, bool in);
   void remove(seq_range numbers, std::vector<run>& to);
+  /// At most so many of the first that this token speaks of, which must be here.
+  [[nodiscard]] run take_from(token& t, std::uint64_t most);
   void compact();
+  void drop_lines();
 
   limits_type limits_;
   run_map<waiting_calls> calls_;  // by number

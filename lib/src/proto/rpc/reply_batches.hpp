@@ -39,8 +39,9 @@ namespace weir::proto {
 template <class Batch>
 class answer_batches {
  public:
-  answer_batches(session_id to, time_point now, links& net, outbox& out)
-      : to_(to), now_(now), net_(net), out_(out) {}
+  /// `empty`: what each message begins as.
+  answer_batches(session_id to, time_point now, links& net, outbox& out, Batch empty = {})
+      : to_(to), now_(now), net_(net), out_(out), empty_(empty), batch_(empty) {}
 
   template <class Run>
   void add(Run run) {
@@ -62,7 +63,7 @@ class answer_batches {
 
   void send() {
     if (batch_.runs.empty()) return;
-    net_.send(to_, std::exchange(batch_, {}), now_, out_);
+    net_.send(to_, std::exchange(batch_, empty_), now_, out_);
     items_ = 0;
     bytes_ = 0;
     details_ = 0;
@@ -129,6 +130,7 @@ class answer_batches {
   time_point now_;
   links& net_;
   outbox& out_;
+  Batch empty_;
   Batch batch_;
   std::uint32_t items_ = 0;
   std::size_t bytes_ = 0;

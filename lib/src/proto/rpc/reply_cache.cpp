@@ -36,10 +36,10 @@ reply_cache::found reply_cache::look(std::string_view method, std::string_view k
     e.leader = number;
     return {};
   }
-  if (e.arguments != hash) return {state::misused, nullptr};
-  if (e.answered) return {state::answered, &e.reply};
+  if (e.arguments != hash) return {state::misused, nullptr, 0};
+  if (e.answered) return {state::answered, &e.reply, 0};
   e.followers.push_back(number);
-  return {state::joined, nullptr};
+  return {state::joined, nullptr, e.leader};
 }
 
 bool reply_cache::leads(std::string_view method, std::string_view key,

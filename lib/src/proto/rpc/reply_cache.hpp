@@ -33,6 +33,7 @@ class reply_cache {
   struct found {
     state what = state::fresh;
     const reply_run* reply = nullptr;  ///< one outcome; until the next call of a member
+    std::uint64_t leader = 0;          ///< joined: the one that runs
   };
 
   explicit reply_cache(limits_type limits) : limits_(limits) {}

@@ -18,6 +18,18 @@ struct reply_room {
   bool stalled = false;         ///< it does not read as fast as it is sent: no more calls
   std::uint64_t away = 0;       ///< calls at workers
   std::size_t reply_bytes = 0;  ///< what a reply comes to; 0: there was none yet
+  std::uint64_t round = 0;      ///< when `known_bytes` were answered from memory
+  std::size_t known_bytes = 0;
+
+  /// So many bytes more are answered from memory in this round, in which nobody can have been
+  /// found to be stalled yet: whether that is not too much.
+  [[nodiscard]] bool takes_known(std::uint64_t this_round, std::size_t bytes) {
+    if (round != this_round) known_bytes = 0;
+    round = this_round;
+    if (stalled || known_bytes > most_bytes) return false;
+    known_bytes += bytes;
+    return true;
+  }
 
   /// How many more calls may go. `usual`: what replies to others come to.
   [[nodiscard]] std::uint64_t calls(double usual) const {

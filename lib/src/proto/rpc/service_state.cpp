@@ -151,6 +151,17 @@ void service_state::on_left(const links::event& e, service_outbox& out) {
   abandon(e.who, out);
 }
 
+/// Their callers may read on long after this worker meant to end.
+void service_state::send_stalled_home() {
+  for (const auto& [id, caller] : callers_)
+    for (const auto& q : aside_.remove(id, {1, limits::seq})) {
+      const std::uint64_t n = q.calls.size();
+      methods_[q.method].stats.rejected += n;
+      counts_.failed += n;
+      refuse(id, q.calls.calls.first, n, status::unavailable, "this worker is about to leave");
+    }
+}
+
 /// Nobody waits for its calls any more.
 void service_state::abandon(session_id who, service_outbox& out) {
   if (callers_.erase(who) == 0) return;
@@ -390,6 +401,7 @@ void service_state::tick(time_point now, service_outbox& out) {
   links_.tick(now, out, events);
   if (!events.empty()) on_events(events, now, out);
   expire(now);
+  if (draining()) send_stalled_home();
   start(now, out);
   share_windows(now);
   if (untold_direct_ && now >= tell_direct_) tell_direct_calls(now, out);

@@ -145,6 +145,7 @@ class service_state {
   void on_joined(const links::event& e, time_point now, service_outbox& out);
   void on_left(const links::event& e, service_outbox& out);
   void stalled(session_id who, bool is);
+  void send_stalled_home();
   void abandon(session_id who, service_outbox& out);
   void on_calls(session_id from, call_batch&& batch, time_point now, service_outbox& out);
   void on_cancel(session_id from, const cancel_calls& which, service_outbox& out);
