@@ -554,11 +554,14 @@ class Pipe(Runs):
 
     def test_a_percentage_that_halts_is_of_all_blocks(self):
         blocks = b"1\n2\n3\n4\n"
-        got = self.run_it("--pipe", "-N1", "-j1", "-k", "--halt", "now,done=100%", "cat", input=blocks)
-        self.assertEqual(got.encode(), blocks)
-        got = self.run_it("--pipe", "-N1", "-j1", "-k", "--halt", "soon,fail=50%", "read x; echo $x; [ $x != 1 ]",
-                          input=blocks, code=25)
-        self.assertEqual(got.encode(), blocks)
+        for halt, code in ("now,done=100%", 25), ("soon,fail=50%", 25), ("now,success=100%", 25):
+            node = self.weir("run", "--pipe", "-N1", "-j1", "-k", "--halt", halt, "read x; echo $x; [ $x != 2 ]",
+                             input=PIPE)
+            node.feed(blocks[:4], more=True)
+            wait_until(lambda node=node: node.stdout() == blocks[:4], "two are done, and it is not known of how many")
+            node.feed(blocks[4:])
+            self.ends(node, code)
+            self.assertEqual(node.stdout(), blocks)
         self.run_it("--pipe", "--plus", "echo", "{##}", input=blocks, code=255)
         self.assertIn("how many tasks there are is not known here", self.said)
 
