@@ -33,6 +33,10 @@ struct loop {
     awake = true;
     woken.notify_one();
   }
+  void until_woken() {
+    std::unique_lock lock(mutex);
+    REQUIRE(woken.wait_for(lock, std::chrono::seconds(30), [&] { return awake; }));
+  }
   void until_idle(spool& s) {
     while (!s.idle()) {
       std::unique_lock lock(mutex);
@@ -144,6 +148,18 @@ TEST_CASE("a file that cannot be used any more ends whoever uses it, with the re
       },
       error);
   CHECK_FALSE(completed);
+}
+
+TEST_CASE("a spool that has failed is not idle, but says so to whoever asks") {
+  const test::temp_dir dir;
+  loop l;
+  spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
+  s.give([](call_table&) -> spool::completion {
+    throw error(exit_code::io, "reading or writing spool: Input/output error");
+  });
+  l.until_woken();
+  CHECK_FALSE(s.idle());
+  CHECK_THROWS_AS(s.deliver(), error);
 }
 
 }  // namespace spool_test

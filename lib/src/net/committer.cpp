@@ -103,7 +103,7 @@ void committer::take(std::vector<done_range>& done) {
 
 bool committer::idle() {
   const std::lock_guard lock(mutex_);
-  return !writing_ && waiting_.runs.empty() && done_.empty();
+  return !failure_ && !writing_ && waiting_.runs.empty() && done_.empty();
 }
 
 std::size_t committer::backlog() {

@@ -60,7 +60,7 @@ bool spool::deliver() {
 
 bool spool::idle() {
   const std::lock_guard lock(mutex_);
-  return !writing_ && waiting_.empty() && done_.empty();
+  return !failure_ && !writing_ && waiting_.empty() && done_.empty();
 }
 
 std::string spool::trouble() {

@@ -46,7 +46,7 @@ class spool {
   void give(work what, refusal refused = nullptr);
   /// Runs the completions of what has been committed. False: there were none.
   bool deliver();
-  /// Nothing is given and not delivered.
+  /// Nothing is given and not delivered, a failure neither: deliver() throws that.
   [[nodiscard]] bool idle();
   /// Why nothing can be written at the moment; empty if that is not so.
   [[nodiscard]] std::string trouble();
