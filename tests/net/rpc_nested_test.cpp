@@ -126,7 +126,7 @@ TEST_SUITE("calls within calls") {
       w.expose("outer", [&](call_context& call) {
         in.inside->call<int>("one");
         begun.release();
-        while (!call.cancelled()) std::this_thread::sleep_for(1ms);
+        REQUIRE(eventually([&] { return call.cancelled(); }));
         try {
           in.inside->call("wait");
           code = 0;
@@ -206,7 +206,7 @@ TEST_SUITE("calls within calls") {
           own.call<int>("one");
         }
         in.waiting.release();
-        while (!call.cancelled()) std::this_thread::sleep_for(1ms);
+        REQUIRE(eventually([&] { return call.cancelled(); }));
         ended.release();
       });
     });
