@@ -206,10 +206,11 @@ SIGNALS = [
     script("TERM: who runs is killed", "tool -j1 'touch began; sleep 60; touch over; : {}' ::: a b & "
            "until [ -e began ]; do sleep 0.01; done; kill -TERM $!; wait $!; [ $? -ne 0 ] && echo ended",
            out=b"ended\n", left={"over": None}),
+    # Again and again: parallel hears the signal before it has noted the task that it has started.
     script("USR1: says what is running", "tool -j1 'touch began; until [ -e go ]; do sleep 0.01; done; "
-           ": {}' ::: mine 2>err & until [ -e began ]; do sleep 0.01; done; kill -USR1 $!; "
-           "until grep -q mine err; do sleep 0.01; done; touch go; wait $!; echo $?", out=b"0\n",
-           varies=("err",)),
+           ": {}' ::: mine 2>err & until [ -e began ]; do sleep 0.01; done; "
+           "until grep -q mine err; do kill -USR1 $!; sleep 0.1; done; touch go; wait $!; echo $?",
+           out=b"0\n", varies=("err",)),
 ]
 
 CASES = SLOTS + STATUS + HALT + AGAIN + RESUME + SIGNALS
