@@ -34,6 +34,26 @@ TEST_SUITE("worker: tasks and results") {
     CHECK(w.machine.stats().held_bytes == 0);
   }
 
+  TEST_CASE("a sink that also comes by itself gets what is meant for its endpoint") {
+    worker w;
+    SUBCASE("after it was found there") { w.hears(3, hello{wire_version, who(role::sink, 2)}); }
+    SUBCASE("before it was found there") {
+      w.machine.link_down(peer_id{2}, w.now);
+      w.tick(1s);
+      w.hears(3, hello{wire_version, who(role::sink, 2)});
+      w.machine.link_up(peer_id{2}, w.now, w.out);
+      w.sink_joins();
+    }
+    w.out.sends.clear();
+    w.gets(1, 1);
+    w.out.sends.clear();
+    w.finishes(1, 1);
+    // On its own connection: its session is smaller than the worker's.
+    CHECK(find<result_batch>(w.out, 3).runs[0].last() == 1);
+    w.hears(3, committed{the_source, {{1, 1}}});
+    CHECK(w.machine.stats().held == 0);
+  }
+
   TEST_CASE("a failure goes to the ventilator, which says COMMITTED for it") {
     worker w;
     w.gets(1, 1);

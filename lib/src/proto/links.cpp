@@ -148,6 +148,11 @@ void links::on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
     sessions_.at(c.session).last_heard = now;
     return;
   }
+  if (is_second(peer, h.self.session)) {
+    c.joined = false;
+    c.session = h.self.session;
+    return;
+  }
   join(peer, h.self, options_.heartbeat, now, out, events);
 }
 
@@ -171,11 +176,35 @@ void links::on_welcome(peer_id peer, const welcome& w, time_point now, outbox& o
     return;
   }
   c.greeting = false;
+  if (is_second(peer, w.self.session)) {
+    c.joined = false;
+    c.session = w.self.session;
+    // For those to whom it matters where this connection leads, see behind().
+    events.push_back({change::joined, w.self.session, w.self, {}});
+    return;
+  }
   const auto beat = std::max<duration>(std::chrono::milliseconds(w.heartbeat_ms),
                                        std::chrono::milliseconds(10));
   join(peer, w.self, beat, now, out, events);
   // ALIVE is due unless something else is said now: see start_greeting().
   sessions_.at(w.self.session).last_sent = now - beat;
+}
+
+bool links::is_second(peer_id peer, session_id who) const {
+  const auto known = sessions_.find(who);
+  if (known == sessions_.end() || known->second.via == peer || !known->second.connected)
+    return false;
+  const auto first = connections_.find(known->second.via);
+  const bool ours = connections_.at(peer).ours;
+  // Two that the same end has opened: the later one, it has come back or means to replace it.
+  if (first == connections_.end() || first->second.ours == ours) return false;
+  return ours != (options_.self.session < who);
+}
+
+void links::greet_elsewhere(session_id who, time_point now, outbox& out) {
+  for (auto& [peer, c] : connections_)
+    if (c.ours && !c.joined && !c.greeting && c.session == who)
+      start_greeting(peer, c, now, out);
 }
 
 void links::join(peer_id peer, const introduction& who, duration heartbeat, time_point now,
@@ -266,7 +295,9 @@ void links::tick(time_point now, outbox& out, std::vector<event>& events) {
           start_greeting(s.via, c->second, now, out);
         }
       }
+      const session_id gone = it->first;
       it = sessions_.erase(it);
+      greet_elsewhere(gone, now, out);
       continue;
     }
     // When somebody's is due, those that are nearly due go with it, so that a node with
@@ -379,6 +410,12 @@ bool links::stalled(session_id who) const {
 std::optional<session_id> links::on(peer_id peer) const {
   const auto it = connections_.find(peer);
   if (it == connections_.end() || !it->second.joined) return std::nullopt;
+  return it->second.session;
+}
+
+std::optional<session_id> links::behind(peer_id peer) const {
+  const auto it = connections_.find(peer);
+  if (it == connections_.end() || !sessions_.contains(it->second.session)) return std::nullopt;
   return it->second.session;
 }
 

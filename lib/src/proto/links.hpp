@@ -93,6 +93,8 @@ class links {
   [[nodiscard]] bool stalled(session_id who) const;
   /// The session on a connection, if it has joined.
   [[nodiscard]] std::optional<session_id> on(peer_id peer) const;
+  /// Whom a connection leads to, also while another one carries the session.
+  [[nodiscard]] std::optional<session_id> behind(peer_id peer) const;
   [[nodiscard]] std::vector<session_id> with_role(role r) const;
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
   /// Connections that are remembered, with a session or without.
@@ -132,6 +134,12 @@ class links {
                   std::vector<event>& events);
   void on_error(peer_id peer, const error_message& e, time_point now, outbox& out,
                 std::vector<event>& events);
+  /// Whether `who` is reached by another connection that works, and that goes before this one.
+  /// Of two connections, one opened by each end, that one carries everything whose opener has
+  /// the smaller session: so both ends choose the same, in whatever order they hear of them.
+  [[nodiscard]] bool is_second(peer_id peer, session_id who) const;
+  /// The session has ended: whatever else this node opened to the same peer says HELLO again.
+  void greet_elsewhere(session_id who, time_point now, outbox& out);
   void join(peer_id peer, const introduction& who, duration heartbeat, time_point now,
             outbox& out, std::vector<event>& events);
   void refuse(peer_id peer, wire_error code, std::string text, outbox& out);

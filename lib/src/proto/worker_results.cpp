@@ -23,7 +23,7 @@ std::optional<session_id> worker_state::receiver(const source& s, bool to_ventil
   }
   const auto link = sink_links_.find(endpoint);
   if (link == sink_links_.end() || !link->second) return std::nullopt;
-  return links_.on(*link->second);
+  return links_.behind(*link->second);
 }
 
 void worker_state::on_finished(finished_tasks done, time_point now, outbox& out) {

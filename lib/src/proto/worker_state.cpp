@@ -89,7 +89,7 @@ void worker_state::on_joined(const links::event& e, time_point now, outbox& out)
   it->second.info = e.info;
   it->second.resynced = false;
   ever_joined_ = true;
-  std::erase_if(awaited_, [&](peer_id peer) { return links_.on(peer) == e.who; });
+  std::erase_if(awaited_, [&](peer_id peer) { return links_.behind(peer) == e.who; });
   missing_.erase(e.who);
   if (fresh) out.info("ventilator " + name_of(e.info) + " joined");
   for (auto& [id, s] : sources_)
@@ -102,7 +102,7 @@ void worker_state::on_joined(const links::event& e, time_point now, outbox& out)
 void worker_state::on_sink_joined(const links::event& e, time_point now, outbox& out) {
   std::string where(any_sink);
   for (const auto& [endpoint, peer] : sink_links_)
-    if (peer && links_.on(*peer) == e.who) where = endpoint;
+    if (peer && links_.behind(*peer) == e.who) where = endpoint;
   session_id& known = sink_at_[where];
   const bool another = known != session_id{} && known != e.who;
   if (known != e.who) out.info("sink " + name_of(e.info) + " joined");

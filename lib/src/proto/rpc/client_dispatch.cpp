@@ -276,7 +276,7 @@ void client_state::fail_unoffered(method_state& m, time_point now, client_outbox
   }
   if (!m.nobody_since) m.nobody_since = now;
   const bool all_here = std::all_of(wanted_.begin(), wanted_.end(), [this](peer_id peer) {
-    return refused_.contains(peer) || links_.on(peer);
+    return refused_.contains(peer) || links_.behind(peer);
   });
   if (!all_here && now - *m.nobody_since < links_.heartbeat()) return;
   fail_waiting(m, status::not_found, "no worker here offers \"" + m.name + "\"", out);
