@@ -126,9 +126,28 @@ class Commands(Runs):
 
     def test_help_fits_a_terminal(self):
         text = self.run_it("--help")
+        self.assertEqual(self.run_it("-h"), text)
+        self.assertLessEqual(len(text.splitlines()), 49)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        self.assertEqual(len(re.findall("^Example: ", text, re.M)), 2)
+        for line in re.findall("^ +-.*", text, re.M):  # one line each: names, and what it does
+            self.assertRegex(line, r"^ {2,6}-\S.* {2,}\S")
+        for option in ("-k", "-j", "-a", "--halt", "--joblog", "--listen", "--help-all"):
+            self.assertRegex(text, r"(?m)^ +%s\b" % option)
+        self.assertIn("weir run --man", text)
+
+    def test_all_of_the_help_has_what_completion_and_the_manual_have(self):
+        text = self.run_it("--help-all")
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         self.assertNotRegex(text, ":INT|:POSITIVE|:UINT")
-        self.assertIn("--listen", text)
+        brief = self.run_it("--help")
+        manual = self.run_it("--man").replace("\\-", "-")
+        names = self.run_it("--list-options").split()
+        self.assertIn("--term-seq", names)
+        for name in names:
+            self.assertRegex(text, r"(?m)^ +.*%s\b" % name)
+            self.assertIn(name, manual)
+        self.assertLess(set(re.findall(r"(?m)^ +.*?(--[a-z-]+)", brief)), set(names))
 
     def test_a_mistake_is_255_so_that_no_number_of_failures_looks_like_it(self):
         for arguments, text in ((("--no-such-option", "echo"), "no option --no-such-option"),
