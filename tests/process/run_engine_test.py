@@ -497,6 +497,22 @@ class Resume(Runs):
             for name in ("go", "begun1", "begun%d" % count):
                 os.remove(self.path(name))
 
+    def test_what_the_joblog_has_in_spite_of_a_crash_has_been_printed(self):
+        count = 30
+        tasks = [str(n) for n in range(1, count + 1)]
+        script = ("case {} in 1|%d) : > %s/begun{}; until [ -e %s/go ]; do sleep 0.02; done;; esac; echo got {}" %
+                  (count, self.dir, self.dir))
+        options = ("-k", "-j2", "--joblog", self.path("log"))
+        node = self.weir("run", *options, script, ":::", *tasks)
+        wait_until(lambda: os.path.exists(self.path("begun%d" % count)), "only the first and the last are left")
+        node.kill()
+        self.write("go", b"")
+        self.assertEqual(node.stdout(), b"")  # everything waits for the first
+        self.assertEqual(list(self.joblog()), [])
+        got = self.run_it(*options, "--resume", script, ":::", *tasks)
+        self.assertEqual(got, "".join("got %s\n" % n for n in tasks))
+        self.assertEqual(self.run_it(*options, "--resume", script, ":::", *tasks), "")
+
     def test_what_failed_is_run_again_as_the_joblog_has_it(self):
         self.write("b", b"")
         self.go("abc", code=1)
