@@ -394,7 +394,7 @@ class Control(Runs):
             node.send(signal.SIGTERM)
             self.ends(node, 128 + signal.SIGTERM)
             self.assertFalse(os.path.exists(self.path("begun")), options)
-            self.assertSays(node, "0 done, 1 not")
+            self.assertSays(node, "0 done, (1|the others) not")  # it may not have come to the input's end
         got = self.run_it("--load", "1000000", "--memfree", "1k", "--delay", "1ms", "echo", ":::", "1", "2")
         self.assertEqual(sorted(got.split()), ["1", "2"])
 
