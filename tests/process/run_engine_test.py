@@ -91,13 +91,15 @@ class Commands(Runs):
                                ("--resume", "--joblog", log), ("-a", "list"))),
                 (("--pipe", "--round-robin"), (("--timeout", "1"), ("--retries", "2"), ("--delay", "1"),
                                                ("--load", "1"), ("--memfree", "1G"), ("-t",), ("-v",), ("--tag",),
-                                               ("--joblog", log), ("--results", "x"), ("-u",))),
+                                               ("--joblog", log), ("--results", "x"), ("-u",),
+                                               ("--halt N%", "soon,fail=10%"))),
                 (("--coproc",), (("--delay", "1"), ("--load", "1"), ("--memfree", "1G"), ("-t",), ("-v",),
                                  ("--term-seq", "INT,100"), ("--timeout", "200%"), ("--tag",), ("-u",))),
                 (("--listen", "tcp://127.0.0.1:*"), (("--timeout", "200%"),))):
             for option in options:
                 with self.subTest(way=way, option=option):
-                    self.assertEqual(self.run_it(*way, *option, "cat", input=b"1\n", code=255), "")
+                    given = (option[0].split()[0], *option[1:])  # "--halt N%" is how it is called
+                    self.assertEqual(self.run_it(*way, *given, "cat", input=b"1\n", code=255), "")
                     self.assertRegex(self.said, "leave out " + option[0])
         for values in ((":::", "1"), ("::::", "list")):
             self.run_it("--pipe", "cat", *values, code=255)
