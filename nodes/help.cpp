@@ -38,6 +38,43 @@ std::string value_name(std::string type) {
   return type;
 }
 
+std::string default_text(const CLI::Option& option) {
+  const std::string shown = option.get_default_str();
+  if (option.get_type_size() == 0 || shown.empty() || shown == "[]" || shown == "{}") return {};
+  return " [default: " + shown + "]";
+}
+
+bool is_daily(const CLI::Option* option) { return !option->get_option_text().empty(); }
+
+// Long options line up whether or not there is a short one.
+std::string option_head(const CLI::Option& option, const std::string& synopsis) {
+  const bool only_long = option.nonpositional() && option.get_snames().empty();
+  return (only_long ? "      " : "  ") + synopsis;
+}
+
+std::string full_entry(const CLI::Option& option, std::size_t width) {
+  const std::string head = option_head(option, option_synopsis(option));
+  std::string body = wrapped(option_description(option), description_column, width);
+  if (body.empty()) return head + "\n";
+  if (head.size() + 2 > description_column) return head + "\n" + body;
+  return body.replace(0, head.size(), head);
+}
+
+// One line: one name of each kind, and the default if there is room for it.
+std::string brief_entry(const CLI::Option& option, std::size_t width) {
+  std::string synopsis;
+  if (!option.get_snames().empty()) synopsis = "-" + option.get_snames().front();
+  if (!option.get_lnames().empty())
+    synopsis += (synopsis.empty() ? "--" : ", --") + option.get_lnames().front();
+  if (option.get_type_size() != 0) synopsis += " " + value_name(option.get_type_name());
+  std::string line = option_head(option, synopsis);
+  line.resize(std::max(line.size() + 2, description_column), ' ');
+  line += option.get_option_text();
+  const std::string standard = default_text(option);
+  if (line.size() + standard.size() <= width) line += standard;
+  return line + "\n";
+}
+
 std::string indented_code(std::string_view code) {
   std::string out = "  ";
   for (const char c : code) {
@@ -66,9 +103,7 @@ std::string option_synopsis(const CLI::Option& option) {
 std::string option_description(const CLI::Option& option) {
   std::string out = option.get_description();
   if (option.get_required()) out += " (required)";
-  const std::string shown = option.get_default_str();
-  if (option.get_type_size() != 0 && !shown.empty() && shown != "[]" && shown != "{}")
-    out += " [default: " + shown + "]";
+  out += default_text(option);
   if (!option.get_envname().empty()) out += " [env: " + option.get_envname() + "]";
   return out;
 }
@@ -101,29 +136,35 @@ std::string option_names(const CLI::App& app, which_options which) {
   return names;
 }
 
-std::string help_text(const CLI::App& app, const program& about, std::size_t width) {
+CLI::Option* daily(CLI::Option* option, const std::string& brief) {
+  // CLI11 keeps this text for its own formatter, which is not used here.
+  return option->option_text(brief.empty() ? option->get_description() : brief);
+}
+
+bool has_daily_options(const CLI::App& app) { return !app.get_options(is_daily).empty(); }
+
+std::string help_text(const CLI::App& app, const program& about, help_extent extent,
+                      std::size_t width) {
+  const bool brief = extent == help_extent::daily;
   std::string out = "Usage: " + about.name + " " + about.usage + "\n\n";
   out += wrapped(about.description.substr(0, about.description.find("\n\n")), 0, width);
   for (const auto& group : option_groups(app)) {
-    out += "\n" + group.name + ":\n";
+    std::string entries;
     for (const auto* option : group.options) {
-      // Long options line up whether or not there is a short one.
-      const bool only_long = option->nonpositional() && option->get_snames().empty();
-      const std::string head = (only_long ? "      " : "  ") + option_synopsis(*option);
-      std::string body = wrapped(option_description(*option), description_column, width);
-      if (head.size() + 2 <= description_column)
-        body.replace(0, std::min(head.size(), body.size()), head);
-      else
-        body.insert(0, head + "\n");
-      out += body.empty() ? head + "\n" : body;
+      if (!brief)
+        entries += full_entry(*option, width);
+      else if (is_daily(option))
+        entries += brief_entry(*option, width);
     }
+    if (!entries.empty()) out += "\n" + group.name + ":\n" + entries;
   }
-  if (!about.examples.empty()) {
-    const example& first = about.examples.front();
-    out += "\nExample: " + first.text + "\n" + indented_code(first.command);
-  }
-  out += "\nThe whole manual: " + about.name + " --man | man -l -\n";
-  return out;
+  const std::size_t examples = std::min<std::size_t>(about.examples.size(), brief ? 2 : 1);
+  for (std::size_t i = 0; i < examples; ++i)
+    out += "\nExample: " + about.examples[i].text + "\n" +
+           indented_code(about.examples[i].command);
+  out += "\n";
+  if (brief) out += "All options: " + about.name + " --help-all\n";
+  return out + "The whole manual: " + about.name + " --man | man -l -\n";
 }
 
 }  // namespace weir::nodes

@@ -25,8 +25,16 @@ struct option_group {
 /// Positional arguments come first, as the group "Arguments".
 [[nodiscard]] std::vector<option_group> option_groups(const CLI::App& app);
 
-/// --help, at most `width` columns wide.
+/// Marks an option as one of those that are used daily, and says what it does in `brief`, for
+/// --help: half a line. Nothing: its description is as short.
+CLI::Option* daily(CLI::Option* option, const std::string& brief = "");
+/// Whether there are daily ones: --help shows no others then, and --help-all everything.
+[[nodiscard]] bool has_daily_options(const CLI::App& app);
+
+enum class help_extent : std::uint8_t { daily, all };
+/// --help, at most `width` columns wide. With `daily`, a line for each of the daily options.
 [[nodiscard]] std::string help_text(const CLI::App& app, const program& about,
+                                    help_extent extent = help_extent::all,
                                     std::size_t width = 80);
 
 /// With a value: those whose value is the next word, unless it is in the same one.

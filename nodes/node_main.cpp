@@ -59,10 +59,19 @@ void declare_common(CLI::App& app, const program& about, common& options) {
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.set_help_flag();
   const auto leave = [](std::string text) -> void { throw print_and_leave{std::move(text)}; };
+  const bool brief = has_daily_options(app);
+  if (brief)
+    daily(app.add_flag_callback(
+              "--help-all", [&app, &about, leave] { leave(help_text(app, about)); },
+              "Print all options and exit"))
+        ->configurable(false);
   const std::array<CLI::Option*, 2> informing{
       app.add_flag_callback(
-          "-h,--help", [&app, &about, leave] { leave(help_text(app, about)); },
-          "Print this and exit"),
+          "-h,--help",
+          [&app, &about, leave, brief] {
+            leave(help_text(app, about, brief ? help_extent::daily : help_extent::all));
+          },
+          brief ? "Print the options that are used daily and exit" : "Print this and exit"),
       app.add_flag_callback(
           "--version", [&about, leave] { leave(about.name + " " WEIR_VERSION "\n"); },
           "Print the version and exit")};

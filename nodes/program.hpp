@@ -22,7 +22,7 @@ struct program {
   std::string summary;      ///< for NAME, in lower case: "collect the results of weir tasks"
   std::string usage;        ///< what follows the name: "[OPTION...] [FILE...]"
   std::string description;  ///< paragraphs, an empty line between them
-  std::vector<example> examples;      ///< the first one is shown by --help too
+  std::vector<example> examples;      ///< --help shows the first, or two if it is brief
   std::vector<std::string> see_also;  ///< "weir-worker(1)"
   /// Where they are not those of the nodes; those of 64 and above are the same everywhere.
   std::vector<status_meaning> statuses{};

@@ -86,6 +86,8 @@ void check_round_robin(const settings& s) {
   refuse_for_each_task(s, because);
   refuse_any(because, {{"--timeout", !s.timeout.empty()}, {"--retries", s.retries != 1}});
   refuse_any("--round-robin is for this machine", {{"--listen", !s.listen.empty()}});
+  refuse_any("--round-robin has commands that fail, and blocks that are counted",
+             {{"--halt N%", s.halt.ends_with('%'), "a number of commands"}});
 }
 
 void check_listen(const settings& s) {

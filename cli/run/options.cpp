@@ -1,5 +1,6 @@
 #include "options.hpp"
 
+#include "help.hpp"
 #include "option_types.hpp"
 
 #include <weir/error.hpp>
@@ -10,6 +11,8 @@
 
 namespace weir::cli::run {
 namespace {
+
+using nodes::daily;
 
 /// -j0: more than anything but waiting needs, and few enough for descriptors and threads.
 constexpr unsigned most_jobs = 250;
@@ -49,16 +52,19 @@ CLI::Option* size(CLI::App& app, const std::string& flags, std::size_t& target,
 
 void declare_input(CLI::App& app, settings& s) {
   const std::string group = "Input";
-  app.add_option("-a,--arg-file", s.files,
-                 "Read from FILE instead of standard input; several: every combination")
-      ->type_name("FILE")
-      ->allow_extra_args(false)
-      ->group(group);
-  app.add_flag("-0,--null", s.nul, "Values end with a NUL byte (find -print0)")->group(group);
+  daily(app.add_option("-a,--arg-file", s.files,
+                       "Read from FILE instead of standard input; several: every combination")
+            ->type_name("FILE")
+            ->allow_extra_args(false)
+            ->group(group),
+        "Values are the lines of FILE, not of standard input");
+  daily(app.add_flag("-0,--null", s.nul, "Values end with a NUL byte (find -print0)")
+            ->group(group));
   text(app, "-d,--delimiter", s.delimiter, "CHARS", "Values end with CHARS: '\\t', ', ', '\\0'")
       ->group(group);
-  text(app, "-C,--colsep", s.colsep, "REGEXP", "Split each line into columns {1} {2} ...")
-      ->group(group);
+  daily(text(app, "-C,--colsep", s.colsep, "REGEXP", "Split each line into columns {1} {2} ...")
+            ->group(group),
+        "Lines have columns: {1} {2} ...");
   app.add_flag("--csv", s.csv, "Lines are CSV")->group(group);
   text(app, "--header", s.header, ":",
        "The first line of each source names its columns: {name}")
@@ -69,19 +75,22 @@ void declare_input(CLI::App& app, settings& s) {
   app.add_flag("--shuf", s.shuffle, "In random order: reads everything first")->group(group);
   app.add_flag("-r,--no-run-if-empty", s.skip_blank, "Leave out blank lines")->group(group);
   text(app, "-E,-e,--eof", s.end, "TEXT", "A line that is TEXT ends its source")->group(group);
-  auto* most =
+  auto* most = daily(
       app.add_option("-n,--max-args,-N,--max-replace-args", s.most, "So many values in a task")
           ->type_name("MAX")
           ->check(CLI::Range(0, INT32_MAX).description(""))
-          ->group(group);
+          ->group(group),
+      "So many values in a task");
   app.add_option("-L", s.lines,
                  "The same, and a line that ends with a blank goes on in the next")
       ->type_name("MAX")
       ->check(CLI::Range(1, INT32_MAX).description(""))
       ->excludes(most)
       ->group(group);
-  app.add_flag("-X", s.fill, "As many values in a task as fit on a command line; x{} is xa xb")
-      ->group(group);
+  daily(app.add_flag("-X", s.fill,
+                     "As many values in a task as fit on a command line; x{} is xa xb")
+            ->group(group),
+        "As many values in a task as fit on a command line");
   app.add_flag("-m", s.spread, "The same; x{} is xa b")->group(group);
   app.add_flag("--xargs", s.xargs, "As -m, and what is left is not shared out among the slots")
       ->group(group);
@@ -89,9 +98,10 @@ void declare_input(CLI::App& app, settings& s) {
       ->group(group);
   text(app, "--arg-sep", s.arg_sep, "TEXT", "Instead of :::")->group(group);
   text(app, "--arg-file-sep", s.arg_file_sep, "TEXT", "Instead of ::::")->group(group);
-  app.add_flag("--pipe,--spreadstdin", s.pipe,
-               "Cut standard input into blocks, which the commands read from theirs")
-      ->group(group);
+  daily(app.add_flag("--pipe,--spreadstdin", s.pipe,
+                     "Cut standard input into blocks, which the commands read from theirs")
+            ->group(group),
+        "Blocks of standard input for the commands to read");
   size(app, "--block,--block-size", s.block, "With --pipe: about so much in a task")
       ->default_str("1M")
       ->group(group);
@@ -116,12 +126,12 @@ void declare_command(CLI::App& app, settings& s) {
   text(app, "-I", s.replace, "TEXT", "What stands for the value")->group(group);
   app.add_flag("--plus", s.plus, "More replacement strings: {..} {+/} {%suffix} ...")
       ->group(group);
-  app.add_flag("--shell", s.shell, "The command is a script for sh, values are quoted")
-      ->group(group);
+  daily(app.add_flag("--shell", s.shell, "The command is a script for sh, values are quoted")
+            ->group(group));
   app.add_flag("-q,--quote", s.quote, "The command is no script, whatever is in it")
       ->group(group);
-  app.add_flag("--dry-run,--dryrun", s.dry_run, "Print the commands and run none")
-      ->group(group);
+  daily(app.add_flag("--dry-run,--dryrun", s.dry_run, "Print the commands and run none")
+            ->group(group));
   app.add_option("--nice", s.nice, "Run commands with this niceness")
       ->type_name("N")
       ->check(CLI::Range(-20, 19).description(""))
@@ -130,37 +140,43 @@ void declare_command(CLI::App& app, settings& s) {
 
 void declare_output(CLI::App& app, settings& s) {
   const std::string group = "Output";
-  app.add_flag("-k,--keep-order", s.keep_order, "In the order of the tasks")->group(group);
+  daily(
+      app.add_flag("-k,--keep-order", s.keep_order, "In the order of the tasks")->group(group));
   auto* grouped = app.add_flag("--group", s.group,
                                "Each task's output, then its errors, when it has ended: so "
                                "unless told otherwise")
                       ->group(group);
-  auto* lines = app.add_flag("--line-buffer,--lb", s.line_buffer,
-                             "Whole lines, as soon as they are written")
-                    ->group(group);
-  auto* ungrouped = app.add_flag("-u,--ungroup", s.ungroup,
-                                 "As it is written, mixed: the fastest with much output")
-                        ->group(group);
+  auto* lines = daily(app.add_flag("--line-buffer,--lb", s.line_buffer,
+                                   "Whole lines, as soon as they are written")
+                          ->group(group),
+                      "Whole lines, as soon as they are written");
+  auto* ungrouped = daily(app.add_flag("-u,--ungroup", s.ungroup,
+                                       "As it is written, mixed: the fastest with much output")
+                              ->group(group),
+                          "As it is written, mixed");
   grouped->excludes(lines, ungrouped);
   lines->excludes(ungrouped);
   auto* tag =
-      app.add_flag("--tag", s.tag, "The value and a TAB before each line")->group(group);
+      daily(app.add_flag("--tag", s.tag, "The value and a TAB before each line")->group(group),
+            "The value and a TAB before each line");
   auto* tagstring =
       text(app, "--tagstring", s.tagstring, "TEXT", "TEXT and a TAB before each line")
           ->group(group);
   tag->excludes(tagstring);
   tag->excludes(ungrouped);
   tagstring->excludes(ungrouped);
-  text(app, "--results,--res", s.results, "PLACE",
-       "Output goes to files below PLACE, or into the table PLACE.csv, .tsv or .json")
-      ->excludes(ungrouped)
-      ->group(group);
-  text(app, "--joblog,--jl", s.joblog, "FILE", "A line for each task; +FILE appends")
-      ->group(group);
+  daily(text(app, "--results,--res", s.results, "PLACE",
+             "Output goes to files below PLACE, or into the table PLACE.csv, .tsv or .json")
+            ->excludes(ungrouped)
+            ->group(group),
+        "Output goes to files below PLACE, or to PLACE.csv");
+  daily(text(app, "--joblog,--jl", s.joblog, "FILE", "A line for each task; +FILE appends")
+            ->group(group));
   app.add_flag("-t,--verbose", s.verbose, "Print each command to standard error")->group(group);
   app.add_flag("-v", s.verbose_stdout, "Print each command before its output")->group(group);
-  app.add_flag("--bar", s.bar, "Show a bar, how far it is, and how long it will take")
-      ->group(group);
+  daily(app.add_flag("--bar", s.bar, "Show a bar, how far it is, and how long it will take")
+            ->group(group),
+        "Show how far it is, and how long it will take");
   app.add_flag("--eta", s.eta, "Show how long it will take: reads all values first")
       ->group(group);
   app.add_flag("--progress", s.progress, "Show how many are done")->group(group);
@@ -168,20 +184,25 @@ void declare_output(CLI::App& app, settings& s) {
 
 void declare_control(CLI::App& app, settings& s) {
   const std::string group = "Control";
-  text(app, "-j,--jobs,-P,--max-procs", s.jobs, "N",
-       "So many at a time: N, N% of the processors, +N or -N; 0: 250")
-      ->group(group);
-  app.add_option("--retries", s.retries, "Run it up to N times until it succeeds; 0: for ever")
-      ->type_name("N")
-      ->check(CLI::Range(0, INT32_MAX).description(""))
-      ->group(group);
-  text(app, "--timeout", s.timeout, "TIME",
-       "End what takes longer: 30, 5m, or 300%, of the median of those that succeeded")
-      ->group(group);
+  daily(text(app, "-j,--jobs,-P,--max-procs", s.jobs, "N",
+             "So many at a time: N, N% of the processors, +N or -N; 0: 250")
+            ->group(group),
+        "N or N% of the processors at a time");
+  daily(app.add_option("--retries", s.retries,
+                       "Run it up to N times until it succeeds; 0: for ever")
+            ->type_name("N")
+            ->check(CLI::Range(0, INT32_MAX).description(""))
+            ->group(group),
+        "Up to N attempts until it succeeds");
+  daily(text(app, "--timeout", s.timeout, "TIME",
+             "End what takes longer: 30, 5m, or 300%, of the median of those that succeeded")
+            ->group(group),
+        "End what takes longer: 30, 5m");
   nodes::add_duration(app, "--delay", s.delay, "Between two starts")->group(group);
-  text(app, "--halt,--halt-on-error", s.halt, "WHEN,WHY=X",
-       "now or soon, on fail, success or done = N or N%: now,fail=1")
-      ->group(group);
+  daily(text(app, "--halt,--halt-on-error", s.halt, "WHEN,WHY=X",
+             "now or soon, on fail, success or done = N or N%: now,fail=1")
+            ->group(group),
+        "now or soon, on fail, success or done: now,fail=1");
   text(app, "--load,--max-load", s.max_load, "N",
        "Start nothing while N processes, or N% of the processors, want to run")
       ->group(group);
@@ -194,9 +215,10 @@ void declare_control(CLI::App& app, settings& s) {
       ->group(group);
   app.add_flag("--resume", s.resume, "Leave out what is in the joblog, by what it is")
       ->group(group);
-  app.add_flag("--resume-failed", s.resume_failed,
-               "Leave out what has succeeded according to the joblog")
-      ->group(group);
+  daily(app.add_flag("--resume-failed", s.resume_failed,
+                     "Leave out what has succeeded according to the joblog")
+            ->group(group),
+        "Leave out what has succeeded, as the joblog has it");
   app.add_flag("--retry-failed", s.retry_failed,
                "Run again what has failed according to the joblog, and nothing else")
       ->group(group);
@@ -204,10 +226,12 @@ void declare_control(CLI::App& app, settings& s) {
 }
 
 void declare_links(CLI::App& app, settings& s) {
-  nodes::add_endpoints(app, "--listen", s.listen, "",
-                       "Give tasks to workers that connect here as well: weir-worker --from. "
-                       "They run their own command, or this one with --accept-command")
-      ->group("Other machines");
+  daily(nodes::add_endpoints(
+            app, "--listen", s.listen, "",
+            "Give tasks to workers that connect here as well: weir-worker --from. "
+            "They run their own command, or this one with --accept-command")
+            ->group("Other machines"),
+        "Give tasks to workers that connect here as well");
   app.add_flag("--insecure", s.node.insecure,
                "Allow addresses that other machines can reach: nothing is authenticated or "
                "encrypted yet")

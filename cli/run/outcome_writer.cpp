@@ -14,7 +14,8 @@ outcome_writer::outcome_writer(options how, const command_template& command, tas
       room_(room),
       print_(print),
       counts_(counts),
-      rows_wait_(options_.keep_order && options_.files && options_.files->is_table()) {}
+      log_waits_(options_.keep_order &&
+                 (options_.print || (options_.files && options_.files->is_table()))) {}
 
 void outcome_writer::write(const results& some) try {
   for (std::uint32_t i = 0; i < some.size(); ++i) write(some[i]);
@@ -44,7 +45,7 @@ void outcome_writer::write(const result& outcome) {
     if (!counted)
       rules_.count(task->end, std::chrono::duration_cast<proto::duration>(
                                   std::chrono::duration<double>(task->runtime)));
-    if (!rows_wait_) record(*task);
+    if (!log_waits_) record(*task);
   }
   if (!options_.keep_order) {
     if (task) print(*task);
@@ -79,7 +80,7 @@ void outcome_writer::record(const finished_task& task) {
 }
 
 void outcome_writer::print(const finished_task& task) {
-  if (rows_wait_) record(task);
+  if (log_waits_) record(task);
   if (!options_.print) return;
   print_.task(task.out, task.err,
               options_.tag ? options_.tag(*task.record, task.where()) : std::string());

@@ -30,9 +30,10 @@ struct run_counts {
   std::atomic<std::uint64_t> left_out = 0;  ///< done in an earlier run
 };
 
-/// The run's result_store. Files and then the joblog get a task as soon as it is done; with
-/// `keep_order`, output waits for that of the tasks before, and so does a row of a table, with
-/// its line of the joblog: what that has, --resume leaves out.
+/// The run's result_store. A task's files, what is printed of it, and then its line of the
+/// joblog are written as soon as it is done; with `keep_order`, what is printed and a row of a
+/// table wait for the tasks before, and the line of the joblog with them: what that has,
+/// --resume leaves out.
 ///
 /// Threads    As result_store; may_print() any.
 class outcome_writer final : public result_store {
@@ -65,7 +66,7 @@ class outcome_writer final : public result_store {
   spool& room_;
   printer& print_;
   run_counts& counts_;
-  const bool rows_wait_;
+  const bool log_waits_;                                         // for what is put in order
   std::map<std::uint64_t, std::optional<finished_task>> early_;  // empty: skipped
   std::atomic<std::uint64_t> due_ = 1;
 };

@@ -85,7 +85,7 @@ class Page(Case):
 
 class Verb(Case):
     def test_what_the_page_calls_same_or_different_is_offered(self):
-        shown = self.weir("run", "--help")
+        shown = self.weir("run", "--help-all")
         self.ends(shown, 0)
         offered = set(re.findall(r"(?<![\w-])--?[A-Za-z0-9][\w-]*", shown.stdout().decode()))
         missing = [name for name, (what, _) in rows().items()
