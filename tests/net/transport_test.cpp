@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <variant>
 #include <vector>
 
@@ -79,6 +80,33 @@ TEST_CASE("what a peer said last is read, although an answer to it finds it gone
   CHECK(std::holds_alternative<proto::bye>(last[0].message));
   CHECK(last[1].what == event::kind::down);
   CHECK(last[1].peer == peer);
+}
+
+TEST_CASE("last words are not kept for a peer that goes before they have left") {
+  const meeting_place place;
+  zmq::context_t context;
+  zmq::socket_t there(context, zmq::socket_type::router);
+  there.set(zmq::sockopt::rcvhwm, 1);
+  there.set(zmq::sockopt::linger, 0);
+  there.bind(place.where().str());
+  transport here;
+  const auto link = here.connect(place.where(), false);
+  (void)until(here, event::kind::up);
+  // More than the peer, which does not read, lets into its own pipe and the kernel's buffers.
+  proto::reply_run run;
+  run.results = proto::pack::of(std::string(1 << 20, 'x'));
+  for (std::uint64_t n = 1; n <= 32; ++n) {
+    run.first = n;
+    here.send(link, proto::reply_batch{{run}});
+  }
+  here.send(link, proto::bye{proto::bye_reason::finished});
+  std::thread goes([&] {
+    std::this_thread::sleep_for(50ms);  // before or after close() has begun: both must do
+    there.close();
+  });
+  here.close(24h);  // returns
+  goes.join();
+  CHECK(here.stats().reconnects == 1);
 }
 
 TEST_CASE(

@@ -34,9 +34,10 @@ constexpr int backlog = 1024;
 /// Roughly what a message costs while it waits: many small ones are mostly bookkeeping.
 std::size_t cost(const proto::frames& f) { return 256 + f.header.size() + f.body.size(); }
 
-zmq::message_t header_frame(const std::shared_ptr<unsent>& counter, const std::string& header) {
-  if (header.size() <= unsent::small) return {header.data(), header.size()};
-  return unsent::frame(counter, proto::blob::from(header));
+zmq::message_t header_frame(const std::shared_ptr<unsent>& counter, const std::string& header,
+                            bool always) {
+  if (header.size() <= unsent::small && !always) return {header.data(), header.size()};
+  return unsent::frame(counter, proto::blob::from(header), always);
 }
 
 bool is_bounded(const proto::message& m) {
@@ -343,7 +344,7 @@ void transport::send(proto::peer_id to, const proto::message& m) {
   if (it == peers_.end()) return;
   peer& p = it->second;
   if (p.gone || (!p.via->bound && !p.via->up)) return;  // says HELLO again when it is back
-  outgoing f{proto::encode(m), is_bounded(m)};
+  outgoing f{proto::encode(m), is_bounded(m), std::holds_alternative<proto::bye>(m)};
   const sent result = p.waiting.empty() ? try_send(p, f) : sent::full;
   if (result == sent::gone) return lose(to);
   if (result == sent::full) {
@@ -375,7 +376,7 @@ transport::sent transport::try_send(peer& to, const outgoing& what) {
       return verdict(failure);
   const bool has_body = f.body.size() > 0;
   // After the first part the rest of a message is always taken.
-  if (const int failure = part(header_frame(counter, f.header), has_body))
+  if (const int failure = part(header_frame(counter, f.header, what.last), has_body))
     return verdict(failure);
   if (has_body)
     if (const int failure = part(unsent::frame(counter, f.body), false))
@@ -458,12 +459,34 @@ void transport::wake() noexcept {
   [[maybe_unused]] const auto n = ::write(wake_fd_, &one, sizeof one);
 }
 
+/// libzmq would keep a last BYE for a connection that is gone, and wait for it to come back for
+/// as long as sockets linger: when all nodes end together, the other end often closes before it
+/// is sent. So it has to leave while the connections are watched.
+void transport::let_go_of_last_words(proto::time_point end) {
+  std::vector<event> ignored;
+  const auto owed = [this] {
+    return std::any_of(peers_.begin(), peers_.end(), [](auto& entry) {
+      peer& p = entry.second;
+      if (p.via->bound) return !p.waiting.empty();
+      if (!p.via->up) return false;
+      p.in_pipe->await(0);
+      return p.owed() > 0;
+    });
+  };
+  while (owed() && proto::clock::now() < end) {
+    wait(end, false);
+    for (auto& s : sockets_)
+      if (s.zmq && std::exchange(s.monitor_check, false)) watch(s, ignored);
+    ignored.clear();
+    pending_.clear();
+  }
+}
+
 void transport::close(std::chrono::milliseconds linger) {
   const auto end = proto::clock::now() + linger;
-  while (waiting_peers_ > 0 && proto::clock::now() < end) {
-    pending_.clear();
-    wait(end, false);
-  }
+  let_go_of_last_words(end);
+  const auto left =
+      std::max(std::chrono::ceil<std::chrono::milliseconds>(end - proto::clock::now()), 0ms);
   for (auto& [id, p] : peers_) p.in_pipe->await_nothing();
   std::vector<event> too_late;
   for (auto& s : sockets_) {
@@ -473,7 +496,7 @@ void transport::close(std::chrono::milliseconds linger) {
     // When all nodes end together the other end has often gone already: nobody will come to
     // take what we said last.
     const bool gone = !s.bound && !s.up;
-    s.zmq.set(zmq::sockopt::linger, gone ? 0 : static_cast<int>(linger.count()));
+    s.zmq.set(zmq::sockopt::linger, gone ? 0 : static_cast<int>(left.count()));
     s.monitor.close();
     s.zmq.close();
   }

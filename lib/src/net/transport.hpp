@@ -82,7 +82,8 @@ class transport {
   void forget(proto::peer_id peer);
   /// Any thread: makes wait() return.
   void wake() noexcept;
-  /// Sends what is queued for at most `linger`, then closes everything.
+  /// Sends what is queued for at most `linger`, and closes everything. Does not wait for those
+  /// that are gone, nor for those that go meanwhile.
   void close(std::chrono::milliseconds linger);
 
   [[nodiscard]] const counts& stats() const { return counts_; }
@@ -109,6 +110,7 @@ class transport {
   struct outgoing {
     proto::frames f;
     bool bounded = false;  // by a window in bytes: does not count in whether a peer is stalled
+    bool last = false;     // BYE: close() waits until it has left
   };
   struct peer {
     socket* via = nullptr;
@@ -136,6 +138,7 @@ class transport {
   void probe(socket& s, proto::time_point now);
   void flush_waiting();
   void look_for_flow();
+  void let_go_of_last_words(proto::time_point end);
 
   // Since the first socket: it takes a millisecond or two, and libzmq looks for half of the
   // system's libraries (getprotobyname() for PGM). A ventilator may do with its own slots.

@@ -36,10 +36,10 @@ class unsent {
   }
   void await_nothing() { awaits_ = false; }
 
-  /// A frame of these bytes, which are kept alive for it.
+  /// A frame of these bytes, which are kept alive for it. `always`: count it, however small.
   [[nodiscard]] static zmq::message_t frame(const std::shared_ptr<unsent>& counter,
-                                            const proto::blob& bytes) {
-    if (bytes.size() <= small) return {bytes.bytes.data(), bytes.size()};
+                                            const proto::blob& bytes, bool always = false) {
+    if (bytes.size() <= small && !always) return {bytes.bytes.data(), bytes.size()};
     auto* kept = new counted{counter, bytes};
     counter->bytes_ += bytes.size();
     return {const_cast<char*>(bytes.bytes.data()), bytes.size(), release, kept};
