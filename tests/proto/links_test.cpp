@@ -84,6 +84,25 @@ TEST_SUITE("links") {
     CHECK(n.quiet());
   }
 
+  TEST_CASE("BYE is said once, and nothing after it, whatever the other end says") {
+    node n;
+    n.opened();
+    n.machine.part(them, bye_reason::finished, n.now, n.out);
+    CHECK(take<bye>(n.out, 1).reason == bye_reason::finished);
+    n.machine.part(them, bye_reason::finished, n.now, n.out);
+    n.machine.send(them, window{}, n.now, n.out);
+    CHECK(!n.machine.reachable(them));
+    // It has forgotten us, and did not expect what we said before the BYE.
+    CHECK(!n.hears(p1, error_message{wire_error::say_hello, "no session"}));
+    n.tick(t0 + 3s);
+    CHECK(n.quiet());
+    // Unless it comes again.
+    CHECK(!n.hears(p1, n.from_them()));
+    CHECK(n.event().what == change::joined);
+    (void)take<welcome>(n.out, 1);
+    CHECK(n.machine.reachable(them));
+  }
+
   TEST_CASE("what comes before HELLO is answered with say_hello and goes no further") {
     node n;
     CHECK(!n.hears(p1, window{}));

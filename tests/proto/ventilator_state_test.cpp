@@ -188,6 +188,33 @@ TEST_SUITE("ventilator: the end") {
     CHECK(take<bye>(v.out, 1).reason == bye_reason::finished);
   }
 
+  TEST_CASE("who comes after the end is told, and the others are not told again") {
+    ventilator v;
+    v.worker_joins(10, 5);
+    v.machine.end_input();
+    v.tick();
+    v.out = {};
+    v.machine.say_bye(bye_reason::finished, v.now, v.out);
+    (void)take<bye>(v.out, 10);
+    (void)take<bye>(v.out, 1);
+    v.hears(11, hello{wire_version, who(role::worker, 11, 1)});
+    (void)take<welcome>(v.out, 11);
+    // A sink that is told twice would not know what about: a source of a session that has ended
+    // is no source of its own.
+    v.hears(1, error_message{wire_error::say_hello, "no session"});
+    v.passes(4s, {10});
+    v.machine.say_bye(bye_reason::finished, v.now, v.out);
+    (void)find<bye>(v.out, 11);
+    CHECK(count<bye>(v.out) == 0);
+    CHECK(count<hello>(v.out) == 0);
+    // Nor does one that comes now get a source that has ended.
+    v.hears(2, hello{wire_version, who(role::sink, 2)});
+    (void)find<welcome>(v.out, 2);
+    CHECK(count<register_source>(v.out) == 0);
+    v.machine.say_bye(bye_reason::finished, v.now, v.out);
+    (void)find<bye>(v.out, 2);
+  }
+
   TEST_CASE("no tasks at all") {
     ventilator v;
     v.machine.end_input();

@@ -142,7 +142,8 @@ void links::on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
                    static_cast<std::uint32_t>(
                        std::chrono::duration_cast<std::chrono::milliseconds>(options_.heartbeat)
                            .count())});
-  const bool repetition = c.joined && c.session == h.self.session && !c.spoken;
+  const bool repetition =
+      c.joined && c.session == h.self.session && !c.spoken && !sessions_.at(c.session).parted;
   c.spoken = false;
   if (repetition) {
     sessions_.at(c.session).last_heard = now;
@@ -247,7 +248,8 @@ void links::on_error(peer_id peer, const error_message& e, time_point now, outbo
   connection& c = it->second;
   if (e.code == wire_error::malformed) return;  // counted by the sender's own tests, not fatal
   if (e.code == wire_error::say_hello) {
-    if (c.ours && !c.greeting) start_greeting(peer, c, now, out);
+    const bool parted = c.joined && sessions_.at(c.session).parted;
+    if (c.ours && !c.greeting && !parted) start_greeting(peer, c, now, out);
     return;
   }
   const auto of = c.joined ? c.session : session_id{};
@@ -340,6 +342,11 @@ void links::send(session_id to, message what, time_point now, outbox& out) {
   out.send(it->second.via, std::move(what));
 }
 
+void links::part(session_id who, bye_reason reason, time_point now, outbox& out) {
+  send(who, bye{reason}, now, out);
+  if (const auto it = sessions_.find(who); it != sessions_.end()) it->second.parted = true;
+}
+
 void links::drop(session_id who, time_point now, outbox& out) {
   look_at_.reset();
   const auto it = sessions_.find(who);
@@ -386,7 +393,7 @@ const introduction* links::info(session_id who) const {
 }
 
 bool links::reachable(const session& s) const {
-  if (!s.connected) return false;
+  if (!s.connected || s.parted) return false;
   const auto c = connections_.find(s.via);
   return c != connections_.end() && !c->second.greeting;
 }

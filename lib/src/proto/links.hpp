@@ -76,6 +76,9 @@ class links {
 
   /// Sends to a session; dropped if it cannot be reached (it will join again and be resynced).
   void send(session_id to, message what, time_point now, outbox& out);
+  /// Says BYE, once, and no more after it: this node has nothing to do with that session any
+  /// more, unless it comes again.
+  void part(session_id who, bye_reason reason, time_point now, outbox& out);
   /// Ends a session without an event, e.g. after BYE. A connection that this node opened goes
   /// on greeting, so that the next peer at that endpoint is found.
   void drop(session_id who, time_point now, outbox& out);
@@ -123,6 +126,7 @@ class links {
     time_point last_heard, last_sent, down_since;
     duration heartbeat{};
     bool spoken = false;  // we have sent something since it joined
+    bool parted = false;  // our BYE not least
   };
 
   [[nodiscard]] time_point earliest() const;

@@ -25,6 +25,7 @@ void ventilator_state::on_events(std::vector<links::event>& events, time_point n
 
 void ventilator_state::on_joined(const links::event& e, time_point now, outbox& out) {
   if (e.info.role == role::sink) {
+    if (over_) return;
     if (options_.collects) {
       fatal_ =
           "the sink " + name_of(e.info) +

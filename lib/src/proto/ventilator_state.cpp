@@ -166,8 +166,9 @@ bool ventilator_state::complete() const {
 }
 
 void ventilator_state::say_bye(bye_reason reason, time_point now, outbox& out) {
+  over_ = true;
   for (const role r : {role::worker, role::sink})
-    for (const auto id : links_.with_role(r)) links_.send(id, bye{reason}, now, out);
+    for (const auto id : links_.with_role(r)) links_.part(id, reason, now, out);
 }
 
 ventilator_state::counts ventilator_state::stats() const {

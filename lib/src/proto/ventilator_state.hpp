@@ -108,7 +108,8 @@ class ventilator_state {
 
   /// Everything read is acknowledged, no more will come, and the sink knows that.
   [[nodiscard]] bool complete() const;
-  /// Says BYE to everybody. `finished` once complete(), `leaving` if it is abandoned.
+  /// Says BYE to everybody who has not heard it. `finished` once complete(), `leaving` if it is
+  /// abandoned. A sink that comes after this is not registered with: the source has ended.
   void say_bye(bye_reason reason, time_point now, outbox& out);
 
   [[nodiscard]] std::uint64_t assigned() const { return next_seq_ - 1; }
@@ -249,6 +250,7 @@ class ventilator_state {
   // FINISH has arrived.
   enum class ending : std::uint8_t { not_begun, finish_sent, confirmation_asked, confirmed };
   ending ending_ = ending::not_begun;
+  bool over_ = false;  // BYE has been said
   bool ever_registered_ = false;
   time_point sinkless_since_{};
   std::uint64_t acked_low_ = 0;
