@@ -47,6 +47,12 @@ void declare(CLI::App& app, settings& s) {
   add_link_options(app, s.node);
   app.add_flag("--serve", s.node.serve, "Stay when all ventilators are finished")
       ->group("Links");
+  app.add_option("--ventilators", s.node.ventilators,
+                 "Do not end before so many ventilators have come and finished")
+      ->type_name("N")
+      ->check(CLI::Range(1U, 4096U))
+      ->excludes("--serve")
+      ->group("Links");
   app.add_flag(
          "--keep-order", s.node.keep_order,
          "Write results in the order of the tasks; what waits for earlier ones is kept in "
@@ -120,7 +126,8 @@ int main(int argc, char** argv) {
         declare(app, s);
         app.parse_complete_callback([&] {
           prefer_connect(app, s.node, "--connect", "--bind");
-          check_plain(app, s.plain, {"--serve", "--heartbeat", "--keep-order", "--joblog"});
+          check_plain(app, s.plain,
+                      {"--serve", "--ventilators", "--heartbeat", "--keep-order", "--joblog"});
         });
       },
       [&](node_context& context) { return run(s, context); });

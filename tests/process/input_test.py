@@ -145,6 +145,25 @@ class Sources(Case):
             self.ends(ended, 0)
         self.assertEqual(sink.stdout(), b"the only task")
 
+    def test_a_sink_waits_for_as_many_ventilators_as_it_was_told(self):
+        results = self.endpoint()
+        sink = self.sink("--bind", results, "--ventilators", "2", "--format", "lines")
+        for text in (b"first", b"second"):
+            tasks = self.endpoint()
+            node = self.ventilator("--bind", tasks, "--sink", results, input=text)
+            worker = self.worker("--from", tasks, *ECHO)
+            self.ends(node, 0)
+            self.ends(worker, 0)
+        self.ends(sink, 0)
+        self.assertEqual(sink.lines(), [b"first", b"second"])
+
+    def test_a_ventilator_that_does_not_come_is_missed(self):
+        results = self.endpoint()
+        sink = self.sink("--bind", results, "--ventilators", "2", "--connect-timeout", "0.5")
+        self.ends(self.ventilator("--bind", self.endpoint(), "--sink", results), 0)
+        self.ends(sink, 69)
+        self.assertSays(sink, "only 1 of 2 ventilators have come")
+
     def test_several_files_and_standard_input_are_read_in_turn(self):
         tasks = self.endpoint()
         one, two = self.write("one", b"1\n"), self.write("two", b"3\n")

@@ -10,9 +10,15 @@ using namespace weir::proto;
 using namespace weir::proto::dialogue;
 
 namespace {
+links::options who_is_sink() {
+  return {who(role::sink, 9), 1s, {role::worker, role::ventilator}};
+}
+
 /// A sink that binds, with ventilator 1 on connection 1 and worker 2 on connection 2.
 struct sink {
-  sink_state machine{{who(role::sink, 9), 1s, {role::worker, role::ventilator}}, t0};
+  explicit sink(sink_state::ending when = sink_state::ending())
+      : machine(who_is_sink(), t0, when) {}
+  sink_state machine;
   outbox out;
   time_point now = t0;
 
@@ -53,6 +59,34 @@ struct sink {
 }  // namespace
 
 TEST_SUITE("sink_state") {
+  TEST_CASE("a sink does not end before so many ventilators have come, nor too early") {
+    sink s({.ventilators = 2, .not_before = t0 + 10s});
+    const auto ventilator_comes_and_goes = [&](std::uint32_t peer) {
+      const source_id source{{static_cast<std::uint8_t>(peer)}};
+      s.joins(peer, who(role::ventilator, peer));
+      s.hears(peer, register_source{source, 1, 0, {}});
+      s.hears(peer, finish{source, 1, 0});
+      s.machine.tick(s.now, s.out);
+      CHECK(!s.machine.complete());
+      s.hears(peer, bye{bye_reason::finished});
+      s.out = {};
+    };
+    ventilator_comes_and_goes(1);
+    CHECK(!s.machine.complete());
+    ventilator_comes_and_goes(3);
+    CHECK(s.machine.complete());
+    CHECK(!s.machine.may_end(s.now));
+    CHECK(s.machine.next_deadline() <= t0 + 10s);
+    CHECK(!s.machine.may_end(t0 + 10s - 1ns));
+    s.machine.tick(t0 + 10s, s.out);
+    CHECK(s.machine.may_end(t0 + 10s));
+    CHECK(s.machine.next_deadline() > t0 + 10s);  // for one that serves
+    // One more, in the time that is left: it is served as the others.
+    s.joins(4, who(role::ventilator, 4));
+    s.hears(4, register_source{the_source, 1, 0, {}});
+    CHECK(!s.machine.may_end(t0 + 10s));
+  }
+
   TEST_CASE("a whole life: REGISTER, results, FINISH, BYE, and complete only then") {
     sink s;
     CHECK(!s.machine.complete());

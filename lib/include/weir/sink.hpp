@@ -18,6 +18,10 @@ struct sink_options : node_options {
   bool keep_order = false;
   /// Stay when all ventilators are finished, for the next ones.
   bool serve = false;
+  /// run() does not end before so many have come and finished; at least 1. A sink that binds is
+  /// there for 400 ms in any case: for ventilators that are started with it, and have less to
+  /// do than it takes to start the next one.
+  std::uint64_t ventilators = 1;
 };
 
 struct sink_stats {
@@ -48,8 +52,9 @@ struct sink_stats {
 /// Ownership  Copies its options, keeps the handler or store.
 /// Errors     The constructor throws weir::error for what the caller can mend: a malformed
 ///            endpoint, an address in use. run() throws `unavailable` if a ventilator went away
-///            for longer than options.connect_timeout before all its tasks were done, and
-///            whatever the handler or store throws. Nothing a peer sends can throw.
+///            for longer than options.connect_timeout before all its tasks were done, or fewer
+///            than options.ventilators came and none has been there for so long; and whatever
+///            the handler or store throws. Nothing a peer sends can throw.
 class sink {
  public:
   sink(sink_options options, std::function<void(const result&)> on_result);
@@ -58,7 +63,8 @@ class sink {
   sink(const sink&) = delete;
   sink& operator=(const sink&) = delete;
 
-  /// Blocks until everything is complete, or stop().
+  /// Blocks until options.ventilators have come, and everything that came is complete; or
+  /// stop().
   void run();
   /// Any thread: commit what has arrived, acknowledge it, then leave.
   void stop() noexcept;

@@ -35,7 +35,7 @@ struct sink::impl {
       : options((net::check(o, "sink"), std::move(o))),
         machine(net::introduce(proto::role::sink, options,
                                {proto::role::worker, proto::role::ventilator}),
-                proto::clock::now()),
+                proto::clock::now(), ending(options)),
         store(std::move(s), options.keep_order, [this] { net.wake(); }) {
     for (const auto& e : options.bind)
       endpoints.push_back(net.bind(endpoint::parse(e), options.insecure));
@@ -44,7 +44,14 @@ struct sink::impl {
                           proto::clock::now(), out);
   }
 
+  static proto::sink_state::ending ending(const sink_options& o) {
+    proto::sink_state::ending when;
+    when.ventilators = o.ventilators;
+    if (!o.bind.empty()) when.not_before = proto::clock::now() + net::shortest_life;
+    return when;
+  }
   void run();
+  [[nodiscard]] std::string lacking() const;
   void settle(proto::time_point now);
   void publish();
 };
@@ -84,27 +91,36 @@ void sink::impl::run() {
       continue;
     }
     if (!options.serve) {
-      if (machine.complete()) {
+      if (machine.may_end(now)) {
         completed = machine.abandoned() == 0;
         break;
       }
-      const auto lost = machine.lost();
-      const bool lacking = machine.stats().sources == 0 || !lost.empty();
-      std::string what = "no ventilator has come to " +
-                         (endpoints.empty() ? options.connect.front() : endpoints.front());
-      if (!lost.empty())
-        what = "ventilator " + lost.front().ventilator + " is gone with " +
-               std::to_string(lost.front().committed) + " of " +
-               (lost.front().total_known ? std::to_string(lost.front().total)
-                                         : "an unknown number of") +
-               " tasks committed, and has not come back";
-      waiting.check(lacking, now, what);
+      const std::string what = lacking();
+      waiting.check(!what.empty(), now, what);
     }
   }
   machine.say_bye(proto::clock::now(), out);
   net::carry_out(out, net, options);
   net.close(net::last_words);
   publish();
+}
+
+/// What there is to wait for that may never come; empty: nothing.
+std::string sink::impl::lacking() const {
+  if (machine.complete()) return {};
+  if (const auto lost = machine.lost(); !lost.empty()) {
+    const auto& first = lost.front();
+    return "ventilator " + first.ventilator + " is gone with " +
+           std::to_string(first.committed) + " of " +
+           (first.total_known ? std::to_string(first.total) : "an unknown number of") +
+           " tasks committed, and has not come back";
+  }
+  if (machine.stats().sources > 0) return {};
+  const auto ended = machine.stats().finished + machine.abandoned();
+  const std::string where = endpoints.empty() ? options.connect.front() : endpoints.front();
+  if (ended == 0) return "no ventilator has come to " + where;
+  return "only " + std::to_string(ended) + " of " + std::to_string(options.ventilators) +
+         " ventilators have come to " + where;
 }
 
 void sink::impl::publish() {

@@ -7,7 +7,8 @@
 
 namespace weir::proto {
 
-sink_state::sink_state(links::options who, time_point now) : links_(std::move(who), now) {}
+sink_state::sink_state(links::options who, time_point now, ending when)
+    : links_(std::move(who), now), ending_(when), last_tick_(now) {}
 
 void sink_state::on_message(peer_id peer, message m, time_point now, outbox& out) {
   std::vector<links::event> events;
@@ -98,6 +99,7 @@ void sink_state::on_bye(session_id from, time_point now, outbox& out) {
 }
 
 void sink_state::tick(time_point now, outbox& out) {
+  last_tick_ = now;
   std::vector<links::event> events;
   links_.tick(now, out, events);
   on_events(events, now, out);
@@ -116,11 +118,12 @@ time_point sink_state::next_deadline() const {
   for (const auto& [id, s] : sources_)
     if (s.lost && !s.settled && core_.complete(id))
       next = std::min(next, s.lost_since + bye_patience());
+  if (ending_.not_before > last_tick_ && complete()) next = std::min(next, ending_.not_before);
   return next;
 }
 
 bool sink_state::complete() const {
-  if (finished_ + abandoned_ + sources_.size() == 0) return false;
+  if (finished_ + abandoned_ + sources_.size() < ending_.ventilators) return false;
   return std::all_of(sources_.begin(), sources_.end(),
                      [](const auto& s) { return s.second.settled; });
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace weir::proto {
@@ -29,7 +30,13 @@ class sink_state {
     bool all_totals_known = false;
   };
 
-  sink_state(links::options who, time_point now);
+  /// When it may end.
+  struct ending {
+    std::uint64_t ventilators = 1;  ///< that must have come, at least
+    time_point not_before;          ///< for those that come a little later than the first
+  };
+  sink_state(links::options who, time_point now, ending when);
+  sink_state(links::options who, time_point now) : sink_state(std::move(who), now, ending()) {}
 
   void link_opened(peer_id peer, time_point now, outbox& out) { links_.open(peer, now, out); }
   void link_up(peer_id peer, time_point now, outbox& out) { links_.up(peer, now, out); }
@@ -42,9 +49,13 @@ class sink_state {
   /// that nobody is taken for dead.
   void not_listening(time_point now) { links_.not_listening(now); }
 
-  /// At least one source has come, and all that came have said BYE; or are complete, and their
-  /// ventilator has been gone for so long that its BYE must have been lost.
+  /// As many sources have come as must, and all that came have said BYE; or are complete, and
+  /// their ventilator has been gone for so long that its BYE must have been lost.
   [[nodiscard]] bool complete() const;
+  /// It is complete, and it is not too early to leave. next_deadline() says when to ask again.
+  [[nodiscard]] bool may_end(time_point now) const {
+    return now >= ending_.not_before && complete();
+  }
   /// No source is registered or lost: nothing is under way.
   [[nodiscard]] bool idle() const { return sources_.empty(); }
   /// Sources whose ventilator is gone and has not said BYE. It may come back.
@@ -77,6 +88,8 @@ class sink_state {
   [[nodiscard]] duration bye_patience() const { return 20 * links_.heartbeat(); }
 
   links links_;
+  ending ending_;
+  time_point last_tick_;
   sink_core core_;
   std::map<source_id, source> sources_;  // registered, and not said BYE to
   std::uint64_t finished_ = 0;
