@@ -21,6 +21,7 @@ expected to happen within a time: DEADLINE is only there to end a test that hang
 leaves a process behind fails.
 """
 import collections
+import contextlib
 import os
 import random
 import re
@@ -307,7 +308,9 @@ class Case(unittest.TestCase):
                 node.feeder.join()
             for stream in (node.process.stdin, node.process.stdout):
                 if stream:
-                    stream.close()
+                    # What it was fed and did not read before it ended is still in the buffer.
+                    with contextlib.suppress(BrokenPipeError):
+                        stream.close()
         left = []
         if wait_for_change(lambda: not processes_with(self.mark), 20) is False:
             for pid in processes_with(self.mark):
