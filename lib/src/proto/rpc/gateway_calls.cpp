@@ -109,7 +109,13 @@ void gateway_state::accept_with_key(calls c, time_point now) {
       joined_.emplace(c.number, std::move(c));
       break;
     case reply_cache::state::answered:
-      answer_known(c, *found.reply);
+      // Who makes a call again because it has failed does not want to hear that it has.
+      if (c.what.options->attempt > 1 && found.reply->code != status::ok) {
+        replies_.renew(c.method->name, c.key(), c.number);
+        hand_over(std::move(c), now);
+      } else {
+        answer_known(c, *found.reply);
+      }
       break;
     case reply_cache::state::misused:
       fail(c,
