@@ -280,6 +280,23 @@ TEST_CASE("a client that begins again on the same connection has not read anythi
   CHECK(g.given_count(worker) == 3);
 }
 
+TEST_CASE("a client that does not read gains nothing by beginning anew with its first call") {
+  two_clients g;
+  SUBCASE("as nobody has called on this connection") { g.stalls(); }
+  SUBCASE("as another session") {
+    g.calls(slow, "add");
+    g.stalls();
+    g.hears(slow, hello{wire_version, who(role::client, 77)});
+    g.tick();
+  }
+  g.forget_sends();
+  g.calls(slow, "add", 3);
+  CHECK_FALSE(g.given_any(worker));
+  g.stalls(false);
+  g.tick();
+  CHECK(g.given_count(worker) == 3);
+}
+
 TEST_CASE("when a client that does not read goes, its calls go with it") {
   two_clients g;
   g.calls(slow, "add");

@@ -61,6 +61,7 @@ void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now
   auto fresh = clients_.on_calls(from, std::move(batch), now, &unwanted);
   // It may call again elsewhere: what it has a key for goes on, and so do notifications.
   if (!unwanted.empty()) cancel_all(unwanted, "given up", cause::client_gone, now);
+  const bool stalled = !fresh.empty() && links_.stalled(from);
   for (auto& t : fresh) {
     call_run& run = t.calls;
     const std::uint64_t n = run.arguments.size();
@@ -71,6 +72,7 @@ void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now
       clients_.reply(from, std::move(refusal));
       continue;
     }
+    slots_.taking(*number).stalled = stalled;  // it may have been so before its first call
     if (run.method.starts_with(builtin_prefix)) {
       answer_builtin(from, std::move(run), *number, t.deadline, now, out);
       continue;
