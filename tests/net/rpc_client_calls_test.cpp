@@ -94,6 +94,19 @@ void arithmetic(weir::worker& w) {
 }  // namespace
 
 TEST_SUITE("client") {
+  TEST_CASE("the longest of all times is for ever, and not over at once") {
+    constexpr auto for_ever = std::chrono::milliseconds::max();
+    weir::client_options o;
+    o.connect_timeout = for_ever;
+    scene s(arithmetic, scene::way::gateway, o);
+    CHECK(s.c->wait_connected(for_ever));
+    const auto patient = s.c->with({.deadline = for_ever, .hedge_after = for_ever});
+    CHECK(patient.call<int>("add", 1, 2) == 3);
+    auto sum = patient.start<int>("add", 1, 2);
+    CHECK(sum.wait_for(for_ever));
+    CHECK(sum.get() == 3);
+  }
+
   TEST_CASE("a function is called with values, and gives a value") {
     for (const auto way : {scene::way::direct, scene::way::gateway}) {
       scene s(arithmetic, way);

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <climits>
 #include <cstring>
 
 namespace weir::net {
@@ -142,7 +143,8 @@ bool plain_socket::unread_over_ipc() const {
 void plain_socket::close(std::chrono::milliseconds linger) {
   if (!zmq_) return;
   zmq_socket_monitor(zmq_.handle(), nullptr, 0);
-  zmq_.set(zmq::sockopt::linger, static_cast<int>(linger.count()));
+  const auto most = std::min<std::int64_t>(linger.count(), INT_MAX);
+  zmq_.set(zmq::sockopt::linger, static_cast<int>(most));
   monitor_.close();
   zmq_.close();
 }

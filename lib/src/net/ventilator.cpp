@@ -58,8 +58,8 @@ proto::ventilator_state::options machine_options(const ventilator_options& o,
   m.source = source;
   m.max_attempts = o.max_attempts;
   m.max_failures = o.max_failures;
-  m.retry.base = o.retry_delay;
-  m.task_timeout = o.task_timeout;
+  m.retry.base = proto::limited(o.retry_delay);
+  m.task_timeout = proto::limited(o.task_timeout);
   m.max_tasks = o.window;
   m.max_bytes = std::max<std::uint64_t>(o.window_bytes, 1);
   m.collects = collects;
