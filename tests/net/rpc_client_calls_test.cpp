@@ -6,9 +6,14 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <ranges>
+#include <span>
+#include <tuple>
 #include <vector>
 
 namespace rpc_client_calls_test {
@@ -217,6 +222,21 @@ TEST_SUITE("client") {
       CHECK(some[0].code() == status::internal);
       CHECK(some[1].code() == status::internal);
     }
+  }
+
+  TEST_CASE("a batch's arguments may come from other batches while they are read") {
+    scene s(arithmetic);
+    const std::array numbers{1, 2, 3};
+    using pairs = std::function<std::tuple<int, int>(int)>;
+    const auto each = [&](pairs f) {
+      return std::views::transform(std::span<const int>(numbers), std::move(f));
+    };
+    const auto sums = s.c->batch<int>("add", each([&](int n) {
+      const auto doubled = s.c->batch<int>("add", each([](int m) { return std::tuple(m, m); }));
+      return std::tuple(n, *doubled[static_cast<std::size_t>(n) - 1]);
+    }));
+    REQUIRE(sums.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(sums[i].value() == 3 * numbers[i]);
   }
 
   TEST_CASE("calls of different methods go together as well") {
