@@ -1,5 +1,6 @@
 #include "exec/call_pool.hpp"
 
+#include "exec/call.hpp"
 #include "support/semaphore.hpp"
 
 #include <weir/generator.hpp>
@@ -7,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <ctime>
 #include <map>
@@ -357,6 +359,25 @@ TEST_SUITE("call_pool") {
     l.pool.cancel({alice, running});
     REQUIRE(l.answered(4));
     CHECK(l.answers.at({alice, running}).details.message == "stopped");
+  }
+
+  TEST_CASE("a call that is cancelled again and again is told so once") {
+    weir::testing::semaphore started{0};
+    weir::testing::semaphore told_enough{0};
+    std::atomic<int> told = 0;
+    loop l(1, {method([&](call_context& c, std::string_view, std::string&) {
+             auto& running = weir::exec::call::of(c);
+             running.when_cancelled([&] { ++told; });
+             started.release();
+             CHECK(told_enough.try_acquire_for(patience));
+             running.deaf();
+           })});
+    l.give({"x"});
+    REQUIRE(started.try_acquire_for(patience));
+    for (int i = 0; i < 3; ++i) l.pool.cancel({alice, 1});
+    told_enough.release();
+    REQUIRE(l.answered(1));
+    CHECK(told == 1);
   }
 
   TEST_CASE("the newest report of progress reaches the loop while the call runs") {
