@@ -1,6 +1,7 @@
 #include "exec/call_pool.hpp"
 
 #include "exec/call.hpp"
+#include "proto/limits.hpp"
 #include "support/semaphore.hpp"
 
 #include <weir/generator.hpp>
@@ -14,6 +15,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <utility>
 
 namespace call_pool_test {
 
@@ -472,6 +474,25 @@ TEST_SUITE("call_pool") {
     REQUIRE(l.answered(1));
     const auto& r = l.answers.at({alice, 1}).result;
     CHECK(r.substr(0, 8) == std::string("\xdd\0\0\0\x03\x01\x02\x03", 8));
+  }
+
+  TEST_CASE("elements that are too much for one array are an error that says so") {
+    constexpr std::size_t most = weir::proto::limits::payload_bytes - 5;
+    struct one : raw_stream {
+      explicit one(std::size_t n) : bytes(n) {}
+      std::size_t bytes;
+      bool next(std::string& e) override {
+        e.append(bytes, 'x');
+        return std::exchange(bytes, 0) > 0;
+      }
+    };
+    loop l(1, {{{}, [](call_context&, std::string_view in) {
+                  return std::make_unique<one>(most + (in == "more" ? 1 : 0));
+                }}});
+    l.give({"fits", "more"});
+    REQUIRE(l.answered(2));
+    CHECK(l.answers.at({alice, 1}).result.size() == weir::proto::limits::payload_bytes);
+    CHECK(l.answers.at({alice, 2}).code == status::resource_exhausted);
   }
 
   TEST_CASE("a generator is destroyed where it stands when nobody wants more of it") {
