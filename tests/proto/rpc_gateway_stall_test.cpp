@@ -388,6 +388,38 @@ TEST_CASE("results that are known are answered as messages of a good size, and b
   CHECK(g.answered(other).results.bytes() == mib / 2);
 }
 
+TEST_CASE("what the gateway says of itself is bounded as well") {
+  two_clients g;
+  std::vector<method_info> many;
+  for (int i = 0; i < 100; ++i) {
+    many.push_back(gateway::method("method" + std::to_string(i)));
+    many.back().doc = std::string(1000, 'd');
+  }
+  g.worker_joins(12, std::move(many));
+  g.forget_sends();
+  const pack asked(blob::from(std::string(1000, '\x90')), 1000, 1);
+  g.hears(other, call_batch{0, {{1, "weir.services", 5000, asked, {}}}});
+  g.tick();
+  std::size_t bytes = 0;
+  std::uint64_t refused = 0;
+  for (const auto& sent : g.out.sends)
+    if (const auto* b = std::get_if<reply_batch>(&sent.what))
+      for (const auto& run : b->runs) {
+        bytes += run.results.bytes();
+        if (run.code == status::resource_exhausted) refused += run.results.size();
+      }
+  CHECK(bytes > 16 * mib);
+  CHECK(bytes < 17 * mib);
+  CHECK(refused > 800);
+  g.next_call[other] = 1000;
+  g.forget_sends();
+  g.call_with(other, "weir.services", "\x90");
+  CHECK(g.answered(other).code == status::ok);
+  g.stalls();
+  g.call_with(slow, "weir.services", "\x90");
+  CHECK(g.answered(slow).code == status::resource_exhausted);
+}
+
 TEST_CASE("a stream without a bound in bytes ends when too much of it waits") {
   two_clients g;
   g.calls(slow, "add", 1, gateway::with([](call_options& o) { o.stream_window = 1'000'000; }));
