@@ -290,10 +290,10 @@ TEST_CASE("what only a spool can do is refused without one, and handed out with 
   const auto call = g.call_with(client, "weir.submit", "\x90");
   REQUIRE(g.out.admin.size() == 1);
   CHECK(g.out.admin[0].key == call_key{session_id{client}, call});
-  g.machine.on_answered(g.out.admin[0].key, status::ok, "id", {});
+  g.machine.on_answered(g.out.admin[0].key, status::ok, pack::of("id"), {});
   g.tick();
   CHECK(g.answered(client).results[0] == "id");
-  g.machine.on_answered(g.out.admin[0].key, status::ok, "again", {});
+  g.machine.on_answered(g.out.admin[0].key, status::ok, pack::of("again"), {});
   g.tick();
   g.out.admin.clear();
   CHECK(silent(g.out));
