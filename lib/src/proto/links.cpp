@@ -102,6 +102,11 @@ std::optional<session_id> links::receive(peer_id peer, const message& m, time_po
     return std::nullopt;
   }
   const auto it = connections_.find(peer);
+  // A second connection on which it has said HELLO and goes on to speak: it has lost the first,
+  // and we have not heard of that yet.
+  if (it != connections_.end() && !it->second.joined && !it->second.ours)
+    if (const auto known = sessions_.find(it->second.session); known != sessions_.end())
+      join(peer, introduction(known->second.info), options_.heartbeat, now, out, events);
   if (it == connections_.end() || !it->second.joined) {
     // We may be the ones who forgot: the other end says HELLO again with its old session. One
     // that we opened gets a HELLO from us anyway.
