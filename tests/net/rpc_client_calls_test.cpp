@@ -231,10 +231,12 @@ TEST_SUITE("client") {
     const auto each = [&](pairs f) {
       return std::views::transform(std::span<const int>(numbers), std::move(f));
     };
-    const auto sums = s.c->batch<int>("add", each([&](int n) {
-      const auto doubled = s.c->batch<int>("add", each([](int m) { return std::tuple(m, m); }));
-      return std::tuple(n, *doubled[static_cast<std::size_t>(n) - 1]);
-    }));
+    const auto sums =
+        s.c->batch<int>("add", each([&](int n) {
+                          const auto doubled = s.c->batch<int>(
+                              "add", each([](int m) { return std::tuple(m, m); }));
+                          return std::tuple(n, *doubled[static_cast<std::size_t>(n) - 1]);
+                        }));
     REQUIRE(sums.size() == 3);
     for (std::size_t i = 0; i < 3; ++i) CHECK(sums[i].value() == 3 * numbers[i]);
   }

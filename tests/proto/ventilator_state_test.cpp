@@ -36,9 +36,10 @@ TEST_SUITE("ventilator: dispatch") {
   }
 
   TEST_CASE("a time limit is said to the worker, or the longest that can be said") {
-    for (const auto& [limit, said] :
-         {std::pair{milliseconds(UINT32_MAX), UINT32_MAX}, {hours(50 * 24), UINT32_MAX},
-          {milliseconds(1500), 1500U}, {milliseconds(0), 0U}}) {
+    for (const auto& [limit, said] : {std::pair{milliseconds(UINT32_MAX), UINT32_MAX},
+                                      {hours(50 * 24), UINT32_MAX},
+                                      {milliseconds(1500), 1500U},
+                                      {milliseconds(0), 0U}}) {
       auto o = ventilator::defaults();
       o.task_timeout = limit;
       ventilator v(o);

@@ -330,7 +330,8 @@ void plain_sink::impl::run() {
     count.peers = results.peers();
     if (!results.ever_met()) heard_at = now;
     auto idle_until = proto::time_point::max();
-    if (options.idle_timeout.count() > 0) idle_until = heard_at + proto::limited(options.idle_timeout);
+    if (options.idle_timeout.count() > 0)
+      idle_until = heard_at + proto::limited(options.idle_timeout);
     if (now >= idle_until) return;
     for_worker.check(!results.ever_met(), now, "nobody has come to " + results.where());
     wait.add(results, true);

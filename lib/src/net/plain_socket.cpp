@@ -5,6 +5,7 @@
 
 #include <weir/plain.hpp>
 
+#include <climits>
 #include <linux/sockios.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -13,7 +14,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <climits>
 #include <cstring>
 
 namespace weir::net {

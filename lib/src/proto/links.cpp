@@ -214,8 +214,7 @@ void links::greet_elsewhere(session_id who, time_point now, outbox& out) {
       start_greeting(peer, c, now, out);
 }
 
-void links::end_predecessor(peer_id peer, const introduction& who,
-                            std::vector<event>& events) {
+void links::end_predecessor(peer_id peer, const introduction& who, std::vector<event>& events) {
   const session_id before = connections_.at(peer).session;
   if (before == session_id{} || before == who.session) return;
   const auto old = sessions_.find(before);

@@ -85,7 +85,8 @@ void spool::write() {
     if (waiting_.empty() && undone.empty()) return;
     std::vector<job> mine = std::exchange(undone, {});
     // Without space new ones are looked at all the same: most can be refused.
-    const auto room = trouble_.empty() ? most_jobs - std::min(most_jobs, mine.size()) : most_jobs;
+    const auto room =
+        trouble_.empty() ? most_jobs - std::min(most_jobs, mine.size()) : most_jobs;
     const auto taken = std::min(waiting_.size(), room);
     const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(taken);
     std::move(waiting_.begin(), end, std::back_inserter(mine));

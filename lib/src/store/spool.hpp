@@ -26,7 +26,8 @@ namespace weir::store {
 /// Delivery   Work is done in the order given, and completions come in that order. What was
 ///            completed is on the disk. Work may be done twice, if the first time was undone:
 ///            it changes nothing but the table.
-/// Bounds     Results that were read and not delivered: some `most_bytes_read`. More is not read
+/// Bounds     Results that were read and not delivered: some `most_bytes_read`. More is not
+/// read
 ///            before deliver().
 /// Threads    All members are the loop's; work is called on the writer's thread.
 /// Errors     The constructor throws what call_table's does. deliver() throws if the file

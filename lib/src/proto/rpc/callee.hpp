@@ -216,8 +216,8 @@ class callee {
     std::uint64_t told_bytes = 0;
     bool stalled = false;
     unread_bytes unread;  // sent since then
-    bool tell = true;        // the window, whatever it was told before
-    bool dirty = false;      // in dirty_
+    bool tell = true;     // the window, whatever it was told before
+    bool dirty = false;   // in dirty_
   };
 
   [[nodiscard]] caller_state* find(session_id id);

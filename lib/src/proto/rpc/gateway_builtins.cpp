@@ -34,8 +34,9 @@ void gateway_state::answer_builtin(session_id from, call_run run, std::uint64_t 
     reply_room& room = slots_.taking(number);
     reply_run reply;
     if (of_spool)
-      reply = failed(1, {status::unimplemented,
-                         "this gateway keeps no calls: it was started without --spool", true, 0});
+      reply =
+          failed(1, {status::unimplemented,
+                     "this gateway keeps no calls: it was started without --spool", true, 0});
     else if (!room.takes_known(round_, 0))
       reply = failed(1, {status::resource_exhausted, "too many of these at a time", true, 0});
     else
