@@ -11,11 +11,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
-constexpr std::uint32_t client = 1;
-constexpr std::uint32_t other_client = 2;
-constexpr std::uint32_t worker = 11;
-constexpr std::uint32_t other_worker = 12;
-
 struct keyed : gateway {
   explicit keyed(gateway_state::options o = {}) : gateway(o) {
     client_joins(client);

@@ -12,7 +12,6 @@ using std::chrono::seconds;
 namespace {
 constexpr std::uint32_t slow = 1;
 constexpr std::uint32_t other = 2;
-constexpr std::uint32_t worker = 11;
 constexpr std::size_t mib = 1024 * 1024;
 
 /// Two clients and a worker that offers "add".
