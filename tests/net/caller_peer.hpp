@@ -5,6 +5,7 @@
 #include "net/transport.hpp"
 #include "proto/links.hpp"
 #include "proto/rpc/caller.hpp"
+#include "running_nodes.hpp"
 
 #include <weir/codec.hpp>
 #include <weir/endpoint.hpp>
@@ -21,9 +22,6 @@
 namespace net_test {
 
 using namespace std::chrono_literals;
-
-/// Far beyond what anything here takes, even on a machine that does much else.
-constexpr auto patience = 50s;
 
 struct outcome {
   weir::status code = weir::status::unknown;

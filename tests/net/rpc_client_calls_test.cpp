@@ -6,9 +6,14 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <ranges>
+#include <span>
+#include <tuple>
 #include <vector>
 
 namespace rpc_client_calls_test {
@@ -94,6 +99,19 @@ void arithmetic(weir::worker& w) {
 }  // namespace
 
 TEST_SUITE("client") {
+  TEST_CASE("the longest of all times is for ever, and not over at once") {
+    constexpr auto for_ever = std::chrono::milliseconds::max();
+    weir::client_options o;
+    o.connect_timeout = for_ever;
+    scene s(arithmetic, scene::way::gateway, o);
+    CHECK(s.c->wait_connected(for_ever));
+    const auto patient = s.c->with({.deadline = for_ever, .hedge_after = for_ever});
+    CHECK(patient.call<int>("add", 1, 2) == 3);
+    auto sum = patient.start<int>("add", 1, 2);
+    CHECK(sum.wait_for(for_ever));
+    CHECK(sum.get() == 3);
+  }
+
   TEST_CASE("a function is called with values, and gives a value") {
     for (const auto way : {scene::way::direct, scene::way::gateway}) {
       scene s(arithmetic, way);
@@ -204,6 +222,23 @@ TEST_SUITE("client") {
       CHECK(some[0].code() == status::internal);
       CHECK(some[1].code() == status::internal);
     }
+  }
+
+  TEST_CASE("a batch's arguments may come from other batches while they are read") {
+    scene s(arithmetic);
+    const std::array numbers{1, 2, 3};
+    using pairs = std::function<std::tuple<int, int>(int)>;
+    const auto each = [&](pairs f) {
+      return std::views::transform(std::span<const int>(numbers), std::move(f));
+    };
+    const auto sums =
+        s.c->batch<int>("add", each([&](int n) {
+                          const auto doubled = s.c->batch<int>(
+                              "add", each([](int m) { return std::tuple(m, m); }));
+                          return std::tuple(n, *doubled[static_cast<std::size_t>(n) - 1]);
+                        }));
+    REQUIRE(sums.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(sums[i].value() == 3 * numbers[i]);
   }
 
   TEST_CASE("calls of different methods go together as well") {

@@ -5,7 +5,6 @@
 #include <weir/expose.hpp>
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <map>
@@ -27,13 +26,12 @@ namespace {
 
 /// A worker on a thread of its own, at an endpoint of its own.
 class running {
+  folder sockets_;
+
  public:
   explicit running(unsigned slots = 2) {
-    char name[] = "/tmp/weir-rpc-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    folder_ = name;
     weir::worker_options options;
-    options.bind = {"ipc://" + folder_ + "/w"};
+    options.bind = {sockets_.endpoint("w")};
     options.heartbeat = 100ms;
     options.slots = slots;
     worker = std::make_unique<weir::worker>(options);
@@ -43,8 +41,6 @@ class running {
       worker->stop();
       thread_.join();
     }
-    ::unlink((folder_ + "/w").c_str());
-    ::rmdir(folder_.c_str());
   }
   running(const running&) = delete;
   running& operator=(const running&) = delete;
@@ -57,20 +53,10 @@ class running {
   std::unique_ptr<weir::worker> worker;
 
  private:
-  std::string folder_;
   std::thread thread_;
 };
 
 int twice(int n) { return 2 * n; }
-
-bool cancelled_soon(call_context& c) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (!c.cancelled()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -282,7 +268,7 @@ TEST_SUITE("service") {
     weir::testing::semaphore started{0};
     r.worker->expose("long", [&](call_context& call) {
       started.release();
-      if (cancelled_soon(call)) throw rpc_error(status::cancelled, "given up");
+      if (wait_for_cancel(call)) throw rpc_error(status::cancelled, "given up");
     });
     r.start();
     caller_peer c(r.endpoint());
@@ -298,7 +284,7 @@ TEST_SUITE("service") {
     std::atomic<bool> told = false;
     r.worker->expose("long", [&](call_context& call) {
       started.release();
-      told = cancelled_soon(call);
+      told = wait_for_cancel(call);
     });
     r.start();
     {
@@ -366,7 +352,7 @@ TEST_SUITE("service") {
     weir::testing::semaphore started{0};
     r.worker->expose("long", [&](call_context& call) {
       started.release();
-      if (cancelled_soon(call)) throw rpc_error(status::aborted, "the worker leaves");
+      if (wait_for_cancel(call)) throw rpc_error(status::aborted, "the worker leaves");
     });
     r.start();
     caller_peer c(r.endpoint());

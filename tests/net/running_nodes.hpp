@@ -96,9 +96,9 @@ template <class Done>
   return true;
 }
 
-/// For a method that runs until nobody waits for it.
-inline void wait_for_cancel(weir::call_context& call) {
-  (void)eventually([&] { return call.cancelled(); });
+/// For a method that runs until nobody waits for it; false if somebody always does.
+inline bool wait_for_cancel(weir::call_context& call) {
+  return eventually([&] { return call.cancelled(); });
 }
 
 }  // namespace net_test

@@ -170,6 +170,25 @@ TEST_SUITE("links, crossed") {
         p.talks();
       }
   }
+
+  TEST_CASE("the other one takes over also if only one end has heard that the first is lost") {
+    for (const auto& [worker, sink] : {std::pair{low, high}, std::pair{high, low}})
+      for (unsigned seed = 0; seed < 100; ++seed) {
+        CAPTURE(seed);
+        pair_of_nodes p(worker, sink, seed);
+        p.open(0);
+        p.open(1);
+        p.settle();
+        const std::size_t lost = p.used() - 1;
+        p.up[lost] = false;
+        for (auto& e : p.ends) e.comes[lost].clear();
+        p.ends[1 - lost].machine.down(both[lost], p.now);
+        p.tick(1s);
+        p.settle();
+        CHECK(p.used() == 2 - lost);
+        p.talks();
+      }
+  }
 }
 
 }  // namespace links_crossed_test

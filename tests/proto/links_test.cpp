@@ -409,6 +409,38 @@ TEST_SUITE("links") {
     CHECK(n.quiet());
   }
 
+  TEST_CASE("a restart is told of also where another connection carries the new session") {
+    outbox out;
+    std::vector<links::event> events;
+    links machine({who(role::worker, 9), 1s, {role::ventilator}}, t0);
+    const auto welcomed = [&](std::uint64_t session) {
+      (void)machine.receive(p1, welcome{wire_version, who(role::ventilator, session), 1000}, t0,
+                            out, events);
+    };
+    machine.open(p1, t0, out);
+    welcomed(5);
+    machine.down(p1, t0);
+    time_point now = t0;
+    SUBCASE("and the old one is still waited for") {}
+    SUBCASE("and the old one was given up") {
+      now += 1s;
+      machine.tick(now, out, events);
+      CHECK(events.back().what == change::broken);
+    }
+    // The new one comes by itself, before the endpoint is reached again.
+    (void)machine.receive(p2, hello{wire_version, who(role::ventilator, 6)}, now, out, events);
+    machine.up(p1, now, out);
+    events.clear();
+    welcomed(6);
+    REQUIRE(events.size() == 2);
+    CHECK(events[0].what == change::restarted);
+    CHECK(events[0].who == session_id{5});
+    CHECK(events[1].what == change::joined);
+    CHECK(events[1].who == session_id{6});
+    CHECK(machine.size() == 1);
+    CHECK(machine.on(p2) == session_id{6});
+  }
+
   TEST_CASE("after BYE the endpoint is watched for the next peer") {
     node n;
     n.opened();

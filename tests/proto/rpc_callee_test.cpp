@@ -333,6 +333,25 @@ TEST_SUITE("callee: reconnects") {
     }
   }
 
+  TEST_CASE("who reads more slowly than it is sent does not prove that it has read all of it") {
+    callee::limits_type limits;
+    limits.stalled_bytes = 1000;
+    called_node w(limits);
+    w.joins(client1);
+    w.gets(client1, 1, 40);
+    w.calls.stalled(client1, true);
+    std::size_t sent = 0;
+    std::uint64_t low = 0;
+    for (std::uint64_t call = 1; call <= 40; ++call) {
+      w.replies(client1, call, 1, 100);
+      w.flush();
+      sent += w.replied_once(client1).results.bytes();
+      if (call % 4 == 0) (void)w.calls.on_calls(client1, {++low, {}}, w.now);
+    }
+    CHECK(sent <= 1000 + low * 100);
+    CHECK(sent >= 1000);
+  }
+
   TEST_CASE("answers that are asked for again and again are not sent to who does not read") {
     callee::limits_type limits;
     limits.stalled_bytes = 1000;

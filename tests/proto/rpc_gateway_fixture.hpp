@@ -140,4 +140,20 @@ struct gateway {
   }
 };
 
+inline constexpr std::uint32_t client = 1;
+inline constexpr std::uint32_t other_client = 2;
+inline constexpr std::uint32_t worker = 11;
+inline constexpr std::uint32_t other_worker = 12;
+
+/// One client, one worker that offers "add".
+struct simple : gateway {
+  explicit simple(gateway_state::options o = {}, bool idempotent = false,
+                  std::uint64_t window_calls = 100)
+      : gateway(o) {
+    client_joins(client);
+    worker_joins(worker, {method("add", idempotent)}, window_calls);
+    REQUIRE(silent(out));
+  }
+};
+
 }  // namespace weir::proto::dialogue

@@ -11,11 +11,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
-constexpr std::uint32_t client = 1;
-constexpr std::uint32_t other_client = 2;
-constexpr std::uint32_t worker = 11;
-constexpr std::uint32_t other_worker = 12;
-
 struct keyed : gateway {
   explicit keyed(gateway_state::options o = {}) : gateway(o) {
     client_joins(client);
@@ -290,10 +285,10 @@ TEST_CASE("what only a spool can do is refused without one, and handed out with 
   const auto call = g.call_with(client, "weir.submit", "\x90");
   REQUIRE(g.out.admin.size() == 1);
   CHECK(g.out.admin[0].key == call_key{session_id{client}, call});
-  g.machine.on_answered(g.out.admin[0].key, status::ok, "id", {});
+  g.machine.on_answered(g.out.admin[0].key, status::ok, pack::of("id"), {});
   g.tick();
   CHECK(g.answered(client).results[0] == "id");
-  g.machine.on_answered(g.out.admin[0].key, status::ok, "again", {});
+  g.machine.on_answered(g.out.admin[0].key, status::ok, pack::of("again"), {});
   g.tick();
   g.out.admin.clear();
   CHECK(silent(g.out));
@@ -362,6 +357,61 @@ TEST_CASE("a call of the gateway's own ends at its deadline, and once") {
   g.out.placed.clear();
   g.replies(worker, 1);
   CHECK(g.out.placed.empty());
+}
+
+TEST_CASE("a further attempt at what has failed runs, though the first reply is remembered") {
+  keyed g;
+  const auto again = [](std::uint32_t attempt) {
+    return gateway::with([attempt](call_options& o) {
+      o.idempotency_key = "k";
+      o.attempt = attempt;
+    });
+  };
+  g.call_with(client, "pay", "10", again(1));
+  g.fails(worker, 1, status::internal);
+  g.forget_sends();
+  g.call_with(client, "pay", "10", again(1));
+  CHECK_FALSE(g.given_any(worker));
+  CHECK(g.answered(client).code == status::internal);
+  g.call_with(client, "pay", "10", again(2));
+  CHECK(g.given_count(worker) == 1);
+  g.pay(other_client, "k");  // it shares what comes of it
+  g.forget_sends();
+  g.replies(worker, 2, 1, "receipt");
+  CHECK(g.answered(client).results[0] == "receipt");
+  CHECK(g.answered(other_client).results[0] == "receipt");
+  g.call_with(client, "pay", "10", again(3));
+  CHECK_FALSE(g.given_any(worker));
+  CHECK(g.answered(client).results[0] == "receipt");
+}
+
+TEST_CASE("a call of the gateway's own that has failed runs again, whatever its key") {
+  keyed g;
+  const auto place = [&](std::uint64_t tag, std::uint32_t attempt) {
+    const auto how = gateway::with([attempt](call_options& o) {
+      o.idempotency_key = "k";
+      o.attempt = attempt;
+    });
+    g.machine.place(tag, "pay", pack::of("x"), g.now + seconds(5), how, g.now);
+    g.tick();
+  };
+  const auto outcome = [&] {
+    REQUIRE(g.out.placed.size() == 1);
+    return std::exchange(g.out.placed, {})[0].reply;
+  };
+  place(77, 1);
+  g.fails(worker, 1, status::internal);
+  CHECK(outcome().code == status::internal);
+  g.forget_sends();
+  place(77, 2);
+  CHECK(g.given_count(worker) == 1);
+  g.replies(worker, 2, 1, "receipt");
+  CHECK(outcome().results[0] == "receipt");
+  // What has succeeded does not.
+  g.forget_sends();
+  place(77, 3);
+  CHECK_FALSE(g.given_any(worker));
+  CHECK(outcome().results[0] == "receipt");
 }
 
 TEST_CASE("a call of the gateway's own can be taken back") {

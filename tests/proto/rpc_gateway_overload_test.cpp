@@ -14,9 +14,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
-constexpr std::uint32_t client = 1;
-constexpr std::uint32_t worker = 11;
-
 /// A client that calls at a steady rate, and a worker that does one call at a time.
 struct load : gateway {
   struct figures {

@@ -12,7 +12,6 @@ using std::chrono::seconds;
 namespace {
 constexpr std::uint32_t slow = 1;
 constexpr std::uint32_t other = 2;
-constexpr std::uint32_t worker = 11;
 constexpr std::size_t mib = 1024 * 1024;
 
 /// Two clients and a worker that offers "add".
@@ -280,6 +279,23 @@ TEST_CASE("a client that begins again on the same connection has not read anythi
   CHECK(g.given_count(worker) == 3);
 }
 
+TEST_CASE("a client that does not read gains nothing by beginning anew with its first call") {
+  two_clients g;
+  SUBCASE("as nobody has called on this connection") { g.stalls(); }
+  SUBCASE("as another session") {
+    g.calls(slow, "add");
+    g.stalls();
+    g.hears(slow, hello{wire_version, who(role::client, 77)});
+    g.tick();
+  }
+  g.forget_sends();
+  g.calls(slow, "add", 3);
+  CHECK_FALSE(g.given_any(worker));
+  g.stalls(false);
+  g.tick();
+  CHECK(g.given_count(worker) == 3);
+}
+
 TEST_CASE("when a client that does not read goes, its calls go with it") {
   two_clients g;
   g.calls(slow, "add");
@@ -369,6 +385,38 @@ TEST_CASE("results that are known are answered as messages of a good size, and b
   // The next round may have them again.
   g.calls(other, "add", 3);
   CHECK(g.answered(other).results.bytes() == mib / 2);
+}
+
+TEST_CASE("what the gateway says of itself is bounded as well") {
+  two_clients g;
+  std::vector<method_info> many;
+  for (int i = 0; i < 100; ++i) {
+    many.push_back(gateway::method("method" + std::to_string(i)));
+    many.back().doc = std::string(1000, 'd');
+  }
+  g.worker_joins(12, std::move(many));
+  g.forget_sends();
+  const pack asked(blob::from(std::string(1000, '\x90')), 1000, 1);
+  g.hears(other, call_batch{0, {{1, "weir.services", 5000, asked, {}}}});
+  g.tick();
+  std::size_t bytes = 0;
+  std::uint64_t refused = 0;
+  for (const auto& sent : g.out.sends)
+    if (const auto* b = std::get_if<reply_batch>(&sent.what))
+      for (const auto& run : b->runs) {
+        bytes += run.results.bytes();
+        if (run.code == status::resource_exhausted) refused += run.results.size();
+      }
+  CHECK(bytes > 16 * mib);
+  CHECK(bytes < 17 * mib);
+  CHECK(refused > 800);
+  g.next_call[other] = 1000;
+  g.forget_sends();
+  g.call_with(other, "weir.services", "\x90");
+  CHECK(g.answered(other).code == status::ok);
+  g.stalls();
+  g.call_with(slow, "weir.services", "\x90");
+  CHECK(g.answered(slow).code == status::resource_exhausted);
 }
 
 TEST_CASE("a stream without a bound in bytes ends when too much of it waits") {

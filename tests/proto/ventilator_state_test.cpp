@@ -8,6 +8,8 @@ using namespace std::chrono_literals;
 using namespace weir;
 using namespace weir::proto;
 using namespace weir::proto::dialogue;
+using std::chrono::hours;
+using std::chrono::milliseconds;
 
 TEST_SUITE("ventilator: dispatch") {
   TEST_CASE("a worker gets no task before its WINDOW, and no more than that") {
@@ -31,6 +33,20 @@ TEST_SUITE("ventilator: dispatch") {
     v.tick();
     CHECK(v.given(10) == seq_ranges{{6, 6}});
     CHECK(silent(v.out));
+  }
+
+  TEST_CASE("a time limit is said to the worker, or the longest that can be said") {
+    for (const auto& [limit, said] : {std::pair{milliseconds(UINT32_MAX), UINT32_MAX},
+                                      {hours(50 * 24), UINT32_MAX},
+                                      {milliseconds(1500), 1500U},
+                                      {milliseconds(0), 0U}}) {
+      auto o = ventilator::defaults();
+      o.task_timeout = limit;
+      ventilator v(o);
+      v.worker_joins(10, 4);
+      v.feeds(1);
+      CHECK(find<task_batch>(v.out, 10).runs.at(0).time_limit_ms == said);
+    }
   }
 
   TEST_CASE("a window counts bytes too, and one task always fits") {

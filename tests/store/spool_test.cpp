@@ -1,13 +1,16 @@
 #include "store/spool.hpp"
 
 #include "proto/rpc/call_id.hpp"
+#include "support/semaphore.hpp"
 #include "temp_dir.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 namespace spool_test {
 
@@ -37,12 +40,14 @@ struct loop {
     std::unique_lock lock(mutex);
     REQUIRE(woken.wait_for(lock, std::chrono::seconds(30), [&] { return awake; }));
   }
+  void until_woken_again() {
+    until_woken();
+    const std::lock_guard lock(mutex);
+    awake = false;
+  }
   void until_idle(spool& s) {
     while (!s.idle()) {
-      std::unique_lock lock(mutex);
-      woken.wait_for(lock, std::chrono::seconds(30), [&] { return awake; });
-      awake = false;
-      lock.unlock();
+      until_woken_again();
       s.deliver();
     }
   }
@@ -67,6 +72,41 @@ TEST_CASE("completions come in the order of the work, when it is on the disk") {
   for (int i = 0; i < 1000; ++i) CHECK(completed[static_cast<std::size_t>(i)] == i);
   spool again(dir.file("spool"), {}, noon, [] {});
   CHECK(again.at_opening().queued == 1000);
+}
+
+TEST_CASE("large results are read as they are delivered, whoever asks for how many") {
+  const test::temp_dir dir;
+  loop l;
+  spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
+  constexpr std::size_t mib = 1024 * 1024;
+  const auto wanted = call(1);
+  s.give([&](call_table& t) {
+    t.submit(wanted, noon);
+    for (const auto& due : t.start("m", 1, mib, false, noon).calls)
+      t.finish(due.number, {status::ok, {}, {}, std::string(mib, 'r')}, noon);
+    return nullptr;
+  });
+  testing::semaphore all_given{0};
+  s.give([&](call_table&) {
+    CHECK(all_given.try_acquire_for(std::chrono::seconds(30)));
+    return nullptr;
+  });
+  std::size_t bytes = 0;
+  std::size_t all = 0;
+  for (int i = 0; i < 100; ++i)
+    s.give([&](call_table& t) {
+      return [&, found = t.find(wanted.id)] { bytes += found.value().result.size(); };
+    });
+  all_given.release();
+  std::size_t most = 0;
+  while (!s.idle()) {
+    l.until_woken_again();
+    s.deliver();
+    most = std::max(most, bytes);
+    all += std::exchange(bytes, 0);
+  }
+  CHECK(all == 100 * mib);
+  CHECK(most < 2 * spool::most_bytes_read);
 }
 
 TEST_CASE("what is given before the end is still written") {

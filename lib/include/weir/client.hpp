@@ -103,10 +103,8 @@ class client_view {
   template <class R = void, std::ranges::input_range Each>
   [[nodiscard]] pending<std::vector<outcome<R>>> start_batch(std::string_view method,
                                                              Each&& each) const {
-    thread_local std::string packed;
-    thread_local std::vector<std::uint32_t> ends;
-    packed.clear();
-    ends.clear();
+    std::string packed;  // its own: `each` may make calls itself while it is read
+    std::vector<std::uint32_t> ends;
     for (const auto& one : each) {
       put_one(packed, one);
       if (packed.size() > UINT32_MAX) throw std::length_error("a batch of 4 GiB and more");

@@ -269,8 +269,7 @@ class [[nodiscard]] pending {
   /// Whether the outcome is there now.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> limit) {
-    return state_->wait_until(std::chrono::steady_clock::now() +
-                              std::chrono::ceil<std::chrono::steady_clock::duration>(limit));
+    return state_->wait_until(detail::from_now(limit));
   }
   [[nodiscard]] bool done() const noexcept {
     if (state_->is_fulfilled()) return true;

@@ -131,6 +131,20 @@ class completion {
   std::atomic<state> state_{state::open};
 };
 
+namespace detail {
+
+/// So long from now; a hundred years at most, for the clock does not go on for ever.
+template <class Rep, class Period>
+[[nodiscard]] std::chrono::steady_clock::time_point from_now(
+    std::chrono::duration<Rep, Period> span) {
+  using clock = std::chrono::steady_clock;
+  constexpr std::chrono::hours most(24 * 36'500);
+  return clock::now() +
+         (span < most ? std::chrono::ceil<clock::duration>(span) : clock::duration(most));
+}
+
+}  // namespace detail
+
 /// Calls on their way: for raw_client::cancel().
 struct call_handle {
   std::uint64_t first = 0;

@@ -91,7 +91,7 @@ class submitted {
   /// `limit` it fails as `deadline_exceeded`; the call goes on.
   [[nodiscard]] pending<R> wait(
       std::chrono::milliseconds limit = std::chrono::hours(24 * 365)) const {
-    return wait_until(raw_, id_, std::chrono::steady_clock::now() + limit);
+    return wait_until(raw_, id_, detail::from_now(limit));
   }
   /// Where it stands now.
   [[nodiscard]] submitted_report report() const {

@@ -31,7 +31,9 @@ std::string current_exception_type() {
 
 void call_group::stop(std::uint32_t index) {
   const std::lock_guard held(mutex_);
-  stopped_.push_back(index);
+  if (stopped_locked(index)) return;
+  stopped_.resize(size());
+  stopped_[index] = true;
   any_stopped_.store(true, std::memory_order_release);
   for (const auto& [who, then] : listeners_)
     if (who == index) then();
@@ -50,7 +52,7 @@ bool call_group::look_up(std::uint32_t index) const {
 }
 
 bool call_group::stopped_locked(std::uint32_t index) const {
-  return all_stopped_ || std::find(stopped_.begin(), stopped_.end(), index) != stopped_.end();
+  return all_stopped_ || (!stopped_.empty() && stopped_[index]);
 }
 
 const proto::call_options& call::options() const {

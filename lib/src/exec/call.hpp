@@ -51,7 +51,7 @@ struct call_group {
   std::atomic<bool> any_stopped_ = false;
   mutable std::mutex mutex_;  // over the rest
   bool all_stopped_ = false;
-  std::vector<std::uint32_t> stopped_;
+  std::vector<bool> stopped_;  // by index; empty: none is
   std::vector<listener> listeners_;
 };
 

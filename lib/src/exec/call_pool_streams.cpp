@@ -20,6 +20,7 @@ constexpr duration stream_turn = 1ms;
 /// What comes behind the elements: a result is always one value.
 constexpr std::string_view nil = "\xc0";
 
+constexpr std::size_t array_header_bytes = 5;
 void append_array_header(std::string& to, std::uint64_t count) {
   to.push_back(static_cast<char>(0xdd));
   for (int shift = 24; shift >= 0; shift -= 8) to.push_back(static_cast<char>(count >> shift));
@@ -45,7 +46,7 @@ void call_pool::start_stream(const group_ptr& group, std::uint32_t index, bench&
       for (; s->elements->next(elements); ++count) {
         if (s->handle.why_stop() != stop_reason::none)
           throw rpc_error(status::cancelled, "cancelled");
-        if (elements.size() > proto::limits::payload_bytes)
+        if (elements.size() + array_header_bytes > proto::limits::payload_bytes)
           throw rpc_error(status::resource_exhausted,
                           "more elements than one message carries: call it as a stream");
       }
@@ -120,7 +121,6 @@ void call_pool::end_stream(const std::shared_ptr<open_stream>& s, status code,
     if (!details) details = std::make_unique<proto::reply_details>();
     details->parts = s->sent;
   }
-  if (result.size() > proto::limits::payload_bytes) result.clear();
   if (code == status::ok && result.empty()) result = nil;
   box_.answer(key, code, result, std::move(details),
               answer_box::timing::of(s->began - s->group->given, now - s->began), now);

@@ -122,6 +122,7 @@ std::string find_in_path(const std::string& name, std::string_view path_list) {
 
 prepared_command::prepared_command(command_options what)
     : options(std::move(what)), argv(options.argv) {
+  options.grace = proto::limited(options.grace);
   if (options.mode == command_mode::shell && !options.argv.empty()) {
     argv = {"/bin/sh", "-c", options.argv[0], "sh", std::string(placeholder)};
     argv.insert(argv.end(), options.argv.begin() + 1, options.argv.end());

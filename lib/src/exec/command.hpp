@@ -3,6 +3,7 @@
 
 #include "exec/pool.hpp"
 #include "exec/spawn.hpp"
+#include "proto/time.hpp"
 
 #include <weir/command.hpp>
 #include <weir/task.hpp>

@@ -59,6 +59,8 @@ void inherit(proto::call_options& o, const proto::call_options& from) {
 
 prepared_settings::prepared_settings(call_settings settings) {
   check(settings);
+  settings.deadline = proto::limited(settings.deadline);
+  settings.hedge_after = proto::limited(settings.hedge_after);
   proto::call_options o;
   o.priority = static_cast<std::uint8_t>(settings.priority);
   o.hash_key = settings.hash_key;

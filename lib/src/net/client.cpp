@@ -11,6 +11,7 @@ client_options checked(client_options o) {
   net::check(o, "client");
   if (o.deadline.count() <= 0)
     throw error(exit_code::usage, "a client's default deadline must be more than zero");
+  o.deadline = proto::limited(o.deadline);
   if (o.max_in_flight == 0) throw error(exit_code::usage, "max_in_flight must be at least 1");
   return o;
 }
@@ -90,7 +91,7 @@ bool raw_client::wait_connected(std::chrono::milliseconds limit) {
     if (impl_->machine.connected()) return true;
     impl_->want_connection.push_back(&connected);
   }
-  if (impl_->wait(connected, proto::clock::now() + limit)) return stats().connected;
+  if (impl_->wait(connected, detail::from_now(limit))) return stats().connected;
   std::unique_lock held(impl_->loop_mutex);
   const bool taken = std::erase(impl_->want_connection, &connected) == 0;
   const bool there = impl_->machine.connected();

@@ -16,10 +16,10 @@ proto::gateway_state::options machine_options(const gateway_options& o) {
   proto::gateway_state::options m;
   m.queue_calls = o.queue_calls;
   m.queue_bytes = o.queue_bytes;
-  m.wait = o.wait;
+  m.wait = proto::limited(o.wait);
   m.max_attempts = o.max_attempts;
   m.reply_cache_bytes = o.reply_cache;
-  m.reply_cache_ttl = o.reply_cache_ttl;
+  m.reply_cache_ttl = proto::limited(o.reply_cache_ttl);
   m.result_cache_bytes = o.result_cache;
   m.spool = !o.spool.empty();
   return m;
@@ -63,8 +63,8 @@ struct gateway::impl {
 };
 
 void gateway::impl::open_spool() {
-  spool.emplace(net::spool_desk::options{options.spool, options.spool_size, options.spool_keep,
-                                         net::entropy()},
+  spool.emplace(net::spool_desk::options{options.spool, options.spool_size,
+                                         proto::limited(options.spool_keep), net::entropy()},
                 machine, [this] { net.wake(); });
   const auto& opening = spool->at_opening();
   if (opening.queued > 0) out.info(std::to_string(opening.queued) + " calls are in the spool");

@@ -42,7 +42,7 @@ void carry_out(proto::outbox& out, transport& net, const node_options& options);
 /// Gives up when something has been missing for too long.
 class patience {
  public:
-  explicit patience(std::chrono::milliseconds limit) : limit_(limit) {}
+  explicit patience(std::chrono::milliseconds limit) : limit_(proto::limited(limit)) {}
   /// Throws weir::error `unavailable` with `what` if it has been lacking for the limit. `hint`:
   /// what may be the reason.
   void check(bool lacking, proto::time_point now, const std::string& what,

@@ -47,7 +47,7 @@ bool hand_over(zmq::context_t& context, net::plain_socket& from, net::plain_wait
                Linger&& linger) {
   const auto start = proto::clock::now();
   const auto left = [&] {
-    const std::chrono::milliseconds all = linger();
+    const std::chrono::milliseconds all = proto::limited(linger());
     if (all == 0ms) return -1ms;
     const auto gone = proto::clock::now() - start;
     return std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(all - gone));
@@ -244,7 +244,7 @@ void plain_worker::impl::run() {
     if (in_hand == 0 && draining) break;
     auto idle_until = proto::time_point::max();
     if (in_hand == 0 && options.idle_timeout.count() > 0)
-      idle_until = busy_at + options.idle_timeout;
+      idle_until = busy_at + proto::limited(options.idle_timeout);
     if (now >= idle_until) break;
     for_ventilator.check(!draining && !tasks.ever_met(), now,
                          "no ventilator at " + tasks.where());
@@ -330,7 +330,8 @@ void plain_sink::impl::run() {
     count.peers = results.peers();
     if (!results.ever_met()) heard_at = now;
     auto idle_until = proto::time_point::max();
-    if (options.idle_timeout.count() > 0) idle_until = heard_at + options.idle_timeout;
+    if (options.idle_timeout.count() > 0)
+      idle_until = heard_at + proto::limited(options.idle_timeout);
     if (now >= idle_until) return;
     for_worker.check(!results.ever_met(), now, "nobody has come to " + results.where());
     wait.add(results, true);

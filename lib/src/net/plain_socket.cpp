@@ -5,6 +5,7 @@
 
 #include <weir/plain.hpp>
 
+#include <climits>
 #include <linux/sockios.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -142,7 +143,8 @@ bool plain_socket::unread_over_ipc() const {
 void plain_socket::close(std::chrono::milliseconds linger) {
   if (!zmq_) return;
   zmq_socket_monitor(zmq_.handle(), nullptr, 0);
-  zmq_.set(zmq::sockopt::linger, static_cast<int>(linger.count()));
+  const auto most = std::min<std::int64_t>(linger.count(), INT_MAX);
+  zmq_.set(zmq::sockopt::linger, static_cast<int>(most));
   monitor_.close();
   zmq_.close();
 }

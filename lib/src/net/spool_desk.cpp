@@ -80,7 +80,7 @@ void spool_desk::on_call(const proto::admin_call& call) {
 }
 
 void spool_desk::answer(const proto::call_key& key, std::string result) {
-  machine_.on_answered(key, status::ok, std::move(result), {});
+  machine_.on_answered(key, status::ok, proto::pack::of(std::move(result)), {});
 }
 
 void spool_desk::refuse(const proto::call_key& key, status code, const std::string& why) {
@@ -230,9 +230,9 @@ void spool_desk::ended(const store::call_report& report) {
   if (report.state == store::call_state::dead) ++counts_.dead;
   const auto it = waiters_.find(number(report.number));
   if (it == waiters_.end()) return;
-  const std::string result = store::written(report);
+  const auto result = proto::pack::of(store::written(report));  // one for all
   for (const auto& key : it->second) {
-    answer(key, result);
+    machine_.on_answered(key, status::ok, result, {});
     const auto wait = waits_.find(key);
     wait_ends_.erase(wait->second);
     waits_.erase(wait);

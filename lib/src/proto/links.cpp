@@ -102,6 +102,11 @@ std::optional<session_id> links::receive(peer_id peer, const message& m, time_po
     return std::nullopt;
   }
   const auto it = connections_.find(peer);
+  // A second connection on which it has said HELLO and goes on to speak: it has lost the first,
+  // and we have not heard of that yet.
+  if (it != connections_.end() && !it->second.joined && !it->second.ours)
+    if (const auto known = sessions_.find(it->second.session); known != sessions_.end())
+      join(peer, introduction(known->second.info), options_.heartbeat, now, out, events);
   if (it == connections_.end() || !it->second.joined) {
     // We may be the ones who forgot: the other end says HELLO again with its old session. One
     // that we opened gets a HELLO from us anyway.
@@ -150,6 +155,7 @@ void links::on_hello(peer_id peer, const hello& h, time_point now, outbox& out,
     return;
   }
   if (is_second(peer, h.self.session)) {
+    end_predecessor(peer, h.self, events);
     c.joined = false;
     c.session = h.self.session;
     return;
@@ -178,6 +184,7 @@ void links::on_welcome(peer_id peer, const welcome& w, time_point now, outbox& o
   }
   c.greeting = false;
   if (is_second(peer, w.self.session)) {
+    end_predecessor(peer, w.self, events);
     c.joined = false;
     c.session = w.self.session;
     // For those to whom it matters where this connection leads, see behind().
@@ -208,19 +215,21 @@ void links::greet_elsewhere(session_id who, time_point now, outbox& out) {
       start_greeting(peer, c, now, out);
 }
 
+void links::end_predecessor(peer_id peer, const introduction& who, std::vector<event>& events) {
+  const session_id before = connections_.at(peer).session;
+  if (before == session_id{} || before == who.session) return;
+  const auto old = sessions_.find(before);
+  const bool here = old != sessions_.end() && old->second.via == peer;
+  if (here || old == sessions_.end())
+    events.push_back({change::restarted, before, here ? old->second.info : who, {}});
+  if (here) sessions_.erase(old);
+}
+
 void links::join(peer_id peer, const introduction& who, duration heartbeat, time_point now,
                  outbox& out, std::vector<event>& events) {
   look_at_.reset();
   connection& c = connections_[peer];
-  if (c.session != session_id{} && c.session != who.session) {
-    // The same endpoint, another incarnation: nothing of the old one will ever come, whether it
-    // was given up already or not.
-    const auto old = sessions_.find(c.session);
-    const bool here = old != sessions_.end() && old->second.via == peer;
-    if (here || old == sessions_.end())
-      events.push_back({change::restarted, c.session, here ? old->second.info : who, {}});
-    if (here) sessions_.erase(old);
-  }
+  end_predecessor(peer, who, events);
   const auto known = sessions_.find(who.session);
   if (known != sessions_.end() && known->second.via != peer) {
     // It came back under a new number before we noticed that the old one is closed.

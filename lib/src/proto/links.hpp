@@ -144,6 +144,9 @@ class links {
   [[nodiscard]] bool is_second(peer_id peer, session_id who) const;
   /// The session has ended: whatever else this node opened to the same peer says HELLO again.
   void greet_elsewhere(session_id who, time_point now, outbox& out);
+  /// The same endpoint, another incarnation: nothing of the old one will ever come, whether it
+  /// was given up already or not.
+  void end_predecessor(peer_id peer, const introduction& who, std::vector<event>& events);
   void join(peer_id peer, const introduction& who, duration heartbeat, time_point now,
             outbox& out, std::vector<event>& events);
   void refuse(peer_id peer, wire_error code, std::string text, outbox& out);

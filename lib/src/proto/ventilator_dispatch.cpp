@@ -24,8 +24,9 @@ constexpr duration alone_patience = std::chrono::seconds(5);
 }  // namespace
 
 std::uint32_t ventilator_state::time_limit_ms() const {
-  return static_cast<std::uint32_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(options_.task_timeout).count());
+  const auto limit =
+      std::chrono::duration_cast<std::chrono::milliseconds>(options_.task_timeout).count();
+  return static_cast<std::uint32_t>(std::min<std::int64_t>(limit, UINT32_MAX));
 }
 
 std::pair<session_id, ventilator_state::worker*> ventilator_state::least_loaded(

@@ -347,6 +347,7 @@ std::optional<call_report> call_table::find(std::string_view id) {
   if (!row.next()) return std::nullopt;
   auto report = report_from(row);
   report.result = row.text(11);
+  bytes_read_ += report.result.size();
   return report;
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace weir::store {
@@ -130,6 +131,8 @@ class call_table {
   std::optional<settled> finish(call_number which, const attempt_result& how, unix_ms now);
 
   [[nodiscard]] std::optional<call_report> find(std::string_view id);
+  /// What find() has read of results since this was last asked.
+  [[nodiscard]] std::size_t take_bytes_read() { return std::exchange(bytes_read_, 0); }
 
   enum class cancelled : std::uint8_t { unknown, ended, now, asked };
   struct cancel_result {
@@ -176,6 +179,7 @@ class call_table {
   proto::random_bits random_;
   std::unique_ptr<statements> sql_;
   std::int64_t last_ = 0;
+  std::size_t bytes_read_ = 0;
   recovered recovered_;
 };
 

@@ -47,11 +47,14 @@ void spool::give(work what, refusal refused) {
 bool spool::deliver() {
   std::vector<completion> done;
   std::exception_ptr failure;
+  bool full = false;
   {
     const std::lock_guard lock(mutex_);
     done.swap(done_);
+    full = std::exchange(undelivered_, 0) >= most_bytes_read;
     failure = failure_;
   }
+  if (full) more_.notify_one();
   for (const auto& tell : done)
     if (tell) tell();
   if (failure) std::rethrow_exception(failure);
@@ -72,33 +75,41 @@ void spool::write() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  std::vector<job> undone;  // for lack of space
+  std::vector<job> undone;  // for lack of space, or because much was read already
   std::unique_lock lock(mutex_);
   for (;;) {
-    more_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !undone.empty(); });
+    more_.wait(lock, [&] {
+      return stopping_ ||
+             (undelivered_ < most_bytes_read && (!waiting_.empty() || !undone.empty()));
+    });
     if (waiting_.empty() && undone.empty()) return;
     std::vector<job> mine = std::exchange(undone, {});
-    const auto taken = std::min(waiting_.size(), most_jobs);
+    // Without space new ones are looked at all the same: most can be refused.
+    const auto room =
+        trouble_.empty() ? most_jobs - std::min(most_jobs, mine.size()) : most_jobs;
+    const auto taken = std::min(waiting_.size(), room);
     const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(taken);
     std::move(waiting_.begin(), end, std::back_inserter(mine));
     waiting_.erase(waiting_.begin(), end);
     writing_ = true;
     lock.unlock();
-    std::vector<completion> completions;
+    committed news;
     std::string trouble;
     std::exception_ptr failure;
     try {
-      completions = commit(mine);
-      mine.clear();
+      news = commit(mine);
+      mine.erase(mine.begin(),
+                 mine.begin() + static_cast<std::ptrdiff_t>(news.completions.size()));
     } catch (const not_writable& e) {
       trouble = e.what();
-      refuse(mine, trouble, completions);
+      refuse(mine, trouble, news.completions);
     } catch (...) {
       failure = std::current_exception();
     }
     lock.lock();
     writing_ = !failure && !mine.empty();  // what is tried again keeps this from being idle
-    std::move(completions.begin(), completions.end(), std::back_inserter(done_));
+    std::move(news.completions.begin(), news.completions.end(), std::back_inserter(done_));
+    undelivered_ += news.bytes_read;
     trouble_ = trouble;
     failure_ = failure;
     undone = std::move(mine);
@@ -113,13 +124,17 @@ void spool::write() {
   }
 }
 
-std::vector<spool::completion> spool::commit(std::vector<job>& jobs) {
-  std::vector<completion> completions;
-  completions.reserve(jobs.size());
+spool::committed spool::commit(const std::vector<job>& jobs) {
+  committed done;
+  done.completions.reserve(jobs.size());
   transaction all(table_.file());
-  for (const auto& j : jobs) completions.push_back(j.what(table_));
+  for (const auto& j : jobs) {
+    done.completions.push_back(j.what(table_));
+    done.bytes_read += table_.take_bytes_read();
+    if (done.bytes_read >= most_bytes_read) break;
+  }
   all.commit();
-  return completions;
+  return done;
 }
 
 void spool::refuse(std::vector<job>& jobs, const std::string& why,

@@ -26,6 +26,9 @@ namespace weir::store {
 /// Delivery   Work is done in the order given, and completions come in that order. What was
 ///            completed is on the disk. Work may be done twice, if the first time was undone:
 ///            it changes nothing but the table.
+/// Bounds     Results that were read and not delivered: some `most_bytes_read`. More is not
+/// read
+///            before deliver().
 /// Threads    All members are the loop's; work is called on the writer's thread.
 /// Errors     The constructor throws what call_table's does. deliver() throws if the file
 /// cannot
@@ -36,6 +39,7 @@ class spool {
   using completion = std::function<void()>;
   using work = std::function<completion(call_table&)>;
   using refusal = std::function<void(const std::string& why)>;
+  static constexpr std::size_t most_bytes_read = 16 * 1024 * 1024;
 
   /// `wake` is called on the writer's thread when there is something to deliver.
   spool(const std::string& path, call_table::options o, unix_ms now,
@@ -67,7 +71,12 @@ class spool {
   };
 
   void write();
-  [[nodiscard]] std::vector<completion> commit(std::vector<job>& jobs);
+  /// What of these, from the front, has been done.
+  struct committed {
+    std::vector<completion> completions;
+    std::size_t bytes_read = 0;
+  };
+  [[nodiscard]] committed commit(const std::vector<job>& jobs);
   void refuse(std::vector<job>& jobs, const std::string& why,
               std::vector<completion>& completions);
 
@@ -81,6 +90,7 @@ class spool {
   bool writing_ = false;
   bool stopping_ = false;
   std::vector<completion> done_;
+  std::size_t undelivered_ = 0;  // bytes of results in done_
   std::string trouble_;
   std::exception_ptr failure_;
   std::thread writer_;

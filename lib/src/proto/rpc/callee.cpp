@@ -105,7 +105,7 @@ void callee::stalled(session_id who, bool is) {
   caller_state* c = find(who);
   if (!c || c->stalled == is) return;
   c->stalled = is;
-  c->unread = 0;
+  c->unread = {};
   if (is) return;
   const seq_set asked = std::exchange(c->later, {});
   for (const seq_range& range : asked.all()) repeat(who, *c, range);
@@ -237,7 +237,7 @@ void callee::settle_up_to(session_id from, caller_state& c, std::uint64_t low,
         unwanted->push_back({from, n});
     });
   c.low = low;
-  c.unread = 0;  // it reads
+  c.unread.settle_up_to(low);
   if (low > c.seen.highest() || c.seen.sparse) (void)c.seen.insert({1, low});
   if (!c.kept.empty() && c.kept.runs().begin()->first <= low)
     c.kept.extract({1, low}, [&](std::uint64_t, kept_run&& run) { c.kept_cost -= run.cost(); });
@@ -265,7 +265,7 @@ void callee::repeat(session_id from, caller_state& c, seq_range range) {
     c.kept.for_overlap(rest, [&](seq_range part, const kept_run& run) {
       known.insert(part);
       reply_run once_more = part_of_run(run.answer, part.first - run.answer.first, part.size());
-      if (overflows(c, once_more.results.bytes()))
+      if (overflows(c, part.last, once_more.results.bytes()))
         c.later.insert(part);
       else
         c.again.push_back(std::move(once_more));
@@ -322,16 +322,29 @@ void callee::reply(session_id to, reply_run outcomes) {
   if (any) touch(to, *c);
 }
 
-/// Whether these bytes are more than may wait for it.
-bool callee::overflows(caller_state& c, std::size_t bytes) const {
+void callee::unread_bytes::add(std::uint64_t last, std::size_t bytes) {
+  results[last] += bytes;
+  all_results += bytes;
+}
+
+void callee::unread_bytes::settle_up_to(std::uint64_t low) {
+  while (!results.empty() && results.begin()->first <= low) {
+    all_results -= results.begin()->second;
+    results.erase(results.begin());
+  }
+}
+
+/// Whether these bytes, of results up to this one, are more than may wait for it.
+bool callee::overflows(caller_state& c, std::uint64_t last, std::size_t bytes) const {
   if (!c.stalled || bytes == 0) return false;
-  c.unread += bytes;
-  return c.unread > limits_.stalled_bytes;
+  if (c.unread.all() + bytes > limits_.stalled_bytes) return true;
+  c.unread.add(last, bytes);
+  return false;
 }
 
 void callee::make_ready(caller_state& c, reply_run outcomes) {
   const std::uint64_t n = outcomes.results.size();
-  if (overflows(c, outcomes.results.bytes()))
+  if (overflows(c, outcomes.last(), outcomes.results.bytes()))
     outcomes = failure(outcomes.first, n, status::unavailable,
                        "the reply was lost: it came faster than its caller takes it", false);
   c.ready.push_back(std::move(outcomes));

@@ -52,7 +52,7 @@ class callee {
     /// Elements of streams that were sent to one caller, kept until they are credited.
     std::size_t kept_elements_bytes = 4 * 1024 * 1024;
     /// Results, and elements of streams without a window in bytes, that one caller is sent
-    /// while it is stalled and says of nothing that it has got it; what is more is lost.
+    /// while it is stalled and does not say that it has got them; what is more is lost.
     /// A backstop: its owner begins no calls of a stalled caller.
     std::size_t stalled_bytes = 64 * 1024 * 1024;
   };
@@ -187,6 +187,15 @@ class callee {
       return window_bytes > 0 && flying_bytes >= window_bytes && sent < produced;
     }
   };
+  /// Bytes that were sent to somebody who has not said that it has got them.
+  struct unread_bytes {
+    std::map<std::uint64_t, std::size_t> results;  // by the number of a run's last call
+    std::size_t all_results = 0;
+    std::size_t elements = 0;  // since it has last credited some
+    void add(std::uint64_t last, std::size_t bytes);
+    void settle_up_to(std::uint64_t low);
+    [[nodiscard]] std::size_t all() const { return all_results + elements; }
+  };
   struct caller_state {
     seen_numbers seen;
     std::uint64_t low = 0;
@@ -206,9 +215,9 @@ class callee {
     std::uint64_t told_calls = 0;
     std::uint64_t told_bytes = 0;
     bool stalled = false;
-    std::size_t unread = 0;  // bytes sent since then, or since it has proved that it reads
-    bool tell = true;        // the window, whatever it was told before
-    bool dirty = false;      // in dirty_
+    unread_bytes unread;  // sent since then
+    bool tell = true;     // the window, whatever it was told before
+    bool dirty = false;   // in dirty_
   };
 
   [[nodiscard]] caller_state* find(session_id id);
@@ -226,7 +235,7 @@ class callee {
   void drop_elements(caller_state& c, stream& s, std::uint64_t up_to);
   void trim_elements(caller_state& c);
   void make_ready(caller_state& c, reply_run outcomes);
-  [[nodiscard]] bool overflows(caller_state& c, std::size_t bytes) const;
+  [[nodiscard]] bool overflows(caller_state& c, std::uint64_t last, std::size_t bytes) const;
   void keep(caller_state& c, const reply_run& answer);
   void give_up_streams(time_point now);
   void send_window(session_id to, caller_state& c, time_point now, links& net, outbox& out);

@@ -126,10 +126,13 @@ std::int64_t callee::part(const call_key& key, pack elements) {
   if (it == c->streams.end()) return not_wanted;
   stream& s = it->second;
   if (s.end || s.closed) return not_wanted;
-  if (s.window_bytes == 0 && overflows(*c, elements.bytes())) {
-    break_stream(key.from, *c, key.call, s);
-    c->streams.erase(it);
-    return not_wanted;
+  if (s.window_bytes == 0 && c->stalled) {
+    c->unread.elements += elements.bytes();
+    if (c->unread.all() > limits_.stalled_bytes) {
+      break_stream(key.from, *c, key.call, s);
+      c->streams.erase(it);
+      return not_wanted;
+    }
   }
   if (!elements.empty()) {
     if (elements.retained() > 4096 && elements.bytes() < elements.retained() / 8)
@@ -228,7 +231,7 @@ std::vector<callee::granted> callee::on_credit(session_id from, const credit& ne
     const auto it = c->streams.find(e.call);
     if (it == c->streams.end()) continue;
     stream& s = it->second;
-    if (e.got > s.got) c->unread = 0;  // it reads
+    if (e.got > s.got) c->unread.elements = 0;  // it reads
     s.taken(std::min(e.got, s.produced));
     s.until = std::max(s.until, e.until);
     drop_elements(*c, s, s.got);

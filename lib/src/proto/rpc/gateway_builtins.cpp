@@ -31,11 +31,17 @@ void gateway_state::answer_builtin(session_id from, call_run run, std::uint64_t 
       out.admin.push_back({key, run.method, run.arguments.slice(i, 1), deadline});
       continue;
     }
-    reply_run reply =
-        of_spool ? failed(1, {status::unimplemented,
-                              "this gateway keeps no calls: it was started without --spool",
-                              true, 0})
-                 : builtin(run.method, run.arguments[i], now);
+    reply_room& room = slots_.taking(number);
+    reply_run reply;
+    if (of_spool)
+      reply =
+          failed(1, {status::unimplemented,
+                     "this gateway keeps no calls: it was started without --spool", true, 0});
+    else if (!room.takes_known(round_, 0))
+      reply = failed(1, {status::resource_exhausted, "too many of these at a time", true, 0});
+    else
+      reply = builtin(run.method, run.arguments[i], now);
+    (void)room.takes_known(round_, reply.results.bytes());
     for (reply_details& d : reply.details) d.trace = my_name();
     answer(number + i, 1, std::move(reply));
   }

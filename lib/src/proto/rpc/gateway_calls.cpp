@@ -61,6 +61,7 @@ void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now
   auto fresh = clients_.on_calls(from, std::move(batch), now, &unwanted);
   // It may call again elsewhere: what it has a key for goes on, and so do notifications.
   if (!unwanted.empty()) cancel_all(unwanted, "given up", cause::client_gone, now);
+  const bool stalled = !fresh.empty() && links_.stalled(from);
   for (auto& t : fresh) {
     call_run& run = t.calls;
     const std::uint64_t n = run.arguments.size();
@@ -71,6 +72,7 @@ void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now
       clients_.reply(from, std::move(refusal));
       continue;
     }
+    slots_.taking(*number).stalled = stalled;  // it may have been so before its first call
     if (run.method.starts_with(builtin_prefix)) {
       answer_builtin(from, std::move(run), *number, t.deadline, now, out);
       continue;
@@ -109,7 +111,13 @@ void gateway_state::accept_with_key(calls c, time_point now) {
       joined_.emplace(c.number, std::move(c));
       break;
     case reply_cache::state::answered:
-      answer_known(c, *found.reply);
+      // Who makes a call again because it has failed does not want to hear that it has.
+      if (c.what.options->attempt > 1 && found.reply->code != status::ok) {
+        replies_.renew(c.method->name, c.key(), c.number);
+        hand_over(std::move(c), now);
+      } else {
+        answer_known(c, *found.reply);
+      }
       break;
     case reply_cache::state::misused:
       fail(c,

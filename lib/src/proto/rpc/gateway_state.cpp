@@ -220,7 +220,7 @@ gateway_state::openings gateway_state::openings_of(const std::string& method) co
   return found;
 }
 
-void gateway_state::on_answered(const call_key& key, status code, std::string result,
+void gateway_state::on_answered(const call_key& key, status code, pack result,
                                 std::string why) {
   const auto it = admin_.find(key);
   if (it == admin_.end()) return;
@@ -228,7 +228,7 @@ void gateway_state::on_answered(const call_key& key, status code, std::string re
   admin_.erase(it);
   reply_run reply =
       code == status::ok ? reply_run{} : failed(1, {code, std::move(why), false, 0});
-  if (code == status::ok) reply.results = pack::of(std::move(result));
+  if (code == status::ok) reply.results = std::move(result);
   answer(number, 1, std::move(reply));
 }
 

@@ -89,7 +89,7 @@ class gateway_state {
   void link_stalled(peer_id peer, bool is);
   void on_message(peer_id from, message m, time_point now, gateway_outbox& out);
   /// `result` is one MessagePack value; `why` says what was wrong if `code` is not OK.
-  void on_answered(const call_key& key, status code, std::string result, std::string why);
+  void on_answered(const call_key& key, status code, pack result, std::string why);
 
   /// A call of this node's own, e.g. from the spool: its outcome comes as placed_outcome, after
   /// the deadline at the latest. One payload.

@@ -70,7 +70,7 @@ std::vector<std::uint64_t> reply_cache::keep(std::string_view method, std::strin
   e.until = now + limits_.ttl;
   e.cost = cost_of(it->first, e.reply);
   bytes_ += e.cost;
-  ended_.push_back(it->first);
+  e.ended = ended_.insert(ended_.end(), it->first);
   std::vector<std::uint64_t> waiting = std::exchange(e.followers, {});
   trim(now);
   return waiting;
@@ -82,6 +82,17 @@ std::vector<std::uint64_t> reply_cache::forget(std::string_view method, std::str
   std::vector<std::uint64_t> waiting = std::move(it->second.followers);
   entries_.erase(it);
   return waiting;
+}
+
+void reply_cache::renew(std::string_view method, std::string_view key, std::uint64_t number) {
+  const auto it = entries_.find(name_of(method, key));
+  if (it == entries_.end() || !it->second.answered) return;
+  entry& e = it->second;
+  bytes_ -= std::exchange(e.cost, 0);
+  ended_.erase(e.ended);
+  e.answered = false;
+  e.reply = {};
+  e.leader = number;
 }
 
 void reply_cache::lead(std::string_view method, std::string_view key, std::uint64_t number) {

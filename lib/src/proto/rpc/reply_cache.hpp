@@ -54,6 +54,8 @@ class reply_cache {
   /// It has ended with nothing worth keeping: the key is as new. Returns who else waits.
   [[nodiscard]] std::vector<std::uint64_t> forget(std::string_view method,
                                                   std::string_view key);
+  /// It has ended, and is run once more all the same, under this number.
+  void renew(std::string_view method, std::string_view key, std::uint64_t number);
   /// Of those who wait, this one runs now.
   void lead(std::string_view method, std::string_view key, std::uint64_t number);
 
@@ -69,6 +71,7 @@ class reply_cache {
     reply_run reply;
     std::size_t cost = 0;
     time_point until;
+    std::list<std::string>::iterator ended;  // in ended_, if answered
   };
   using entries = std::unordered_map<std::string, entry>;
 
