@@ -71,9 +71,28 @@ TEST_CASE("a client that was introduced calls the worker directly") {
     c.tick();
     CHECK(c.calls_sent(1) == 1);
   }
+  SUBCASE("but not if its gateway is there, which stays what it was") {
+    c.welcomes(5, role::gateway, 1);
+    CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+    c.calls(2);
+    c.tick();
+    c.replies(1, c.call_to(1));
+    CHECK(c.ended() == seq_ranges{{2, 2}});
+  }
   SUBCASE("but not if nobody answers there") {
     c.passes(seconds(3), {1});
     CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+  }
+  SUBCASE("until its gateway is there in its place, which stays what it was") {
+    c.worker_joins(5, {"work"});
+    c.calls(2, 1, {.idempotent = true});
+    c.tick();
+    (void)c.call_to(5);
+    c.welcomes(5, role::gateway, 1);
+    CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+    c.tick();
+    c.replies(1, c.call_to(1));
+    CHECK(c.ended() == seq_ranges{{2, 2}});
   }
 }
 

@@ -32,6 +32,7 @@ void client_state::link_opened(peer_id peer, time_point now, client_outbox& out)
 }
 
 void client_state::on_message(peer_id from, message m, time_point now, client_outbox& out) {
+  if (const auto* w = std::get_if<welcome>(&m); w && somebody_else(from, *w, now, out)) return;
   std::vector<links::event> events;
   const auto who = links_.receive(from, m, now, out, events);
   on_events(events, from, now, out);
@@ -86,9 +87,7 @@ void client_state::on_joined(const links::event& e, peer_id from, time_point now
   if (const auto expected = direct_.expected_at(from)) {
     if (!direct_.joined(from, e.who)) {
       // Another machine's address, or another worker's by now.
-      const auto dropped = direct_.failed(*expected, now);
-      links_.close(from, out);
-      if (dropped.instead) out.opens.push_back(*dropped.instead);
+      leave_endpoint(from, *expected, now, out);
       return;
     }
   }
@@ -106,9 +105,7 @@ void client_state::on_joined(const links::event& e, peer_id from, time_point now
 void client_state::on_refused(const links::event& e, peer_id from, time_point now,
                               client_outbox& out) {
   if (const auto expected = direct_.expected_at(from)) {
-    const auto dropped = direct_.failed(*expected, now);
-    links_.close(from, out);
-    if (dropped.instead) out.opens.push_back(*dropped.instead);
+    leave_endpoint(from, *expected, now, out);
     return;
   }
   out.warn("refused by the other end: " + e.text);

@@ -245,6 +245,9 @@ class client_state {
   void on_routes(const caller::answered& a, time_point now, client_outbox& out);
   void give_up_on_routes(const caller::flight& question);
   void introduced(std::vector<route_entry> workers, time_point now, client_outbox& out);
+  [[nodiscard]] bool somebody_else(peer_id from, const welcome& w, time_point now,
+                                   client_outbox& out);
+  void leave_endpoint(peer_id peer, session_id expected, time_point now, client_outbox& out);
   void leave_idle_workers(time_point now, client_outbox& out);
 
   options options_;
