@@ -96,6 +96,47 @@ TEST_CASE("a client that was introduced calls the worker directly") {
   }
 }
 
+TEST_CASE("what a gateway keeps replies of does not go past it") {
+  calling_client c;
+  c.gateway_joins(1);
+  offer o;
+  o.methods.emplace_back().name = "work";
+  o.methods.emplace_back().name = "look up";
+  o.methods.back().cache_ms = 1000;
+  c.worker_joins(5, {});
+  c.hears(5, o);
+
+  SUBCASE("calls with an idempotency key") {
+    c.calls(1, 1, {.options = keyed("k")});
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 1);
+  }
+  SUBCASE("calls of a cacheable method") {
+    c.calls(1, 1, {.method = "look up"});
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 1);
+  }
+  SUBCASE("but streams do, which are not kept") {
+    call_options stream = keyed("k");
+    stream.stream_window = 10;
+    c.calls(1, 1, {.options = stream});
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 5);
+  }
+  SUBCASE("and others") {
+    c.calls(1);
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 5);
+  }
+  SUBCASE("and all, when it drains") {
+    c.hears(1, window{0, 0, false, {}});
+    c.calls(1, 1, {.options = keyed("k")});
+    c.calls(2, 1, {.method = "look up"});
+    c.tick();
+    CHECK(c.calls_sent(5) == 2);
+  }
+}
+
 TEST_CASE("a gateway tells whether a method may be repeated") {
   calling_client c;
   c.gateway_joins(1);
