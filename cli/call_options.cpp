@@ -50,7 +50,7 @@ void add_call_settings(CLI::App& app, call_settings& target) {
       ->group("Call");
   nodes::add_duration(app, "--hedge", target.hedge_after,
                       "Without an answer after so long, ask another worker too (idempotent "
-                      "methods); 0: never")
+                      "methods, and no --key); 0: never")
       ->group("Call");
   app.add_flag("--idempotent", target.idempotent,
                "Running it twice does no harm, whatever the method says of itself")

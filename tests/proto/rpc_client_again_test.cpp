@@ -239,4 +239,63 @@ TEST_CASE("what may not be repeated is not hedged") {
   CHECK(silent(c.out));
 }
 
+TEST_CASE("all calls with one key go to one gateway, which remembers the reply") {
+  calling_client c;
+  for (const std::uint32_t g : {1, 2, 3}) c.gateway_joins(g);
+  const auto goes_to = [&](std::uint64_t number) {
+    c.calls(number, 1, {.options = keyed("k")});
+    c.tick();
+    for (const std::uint32_t g : {1, 2, 3})
+      if (c.calls_sent(g) == 1) return g;
+    return 0U;
+  };
+  const std::uint32_t one = goes_to(1);
+  REQUIRE(one != 0);
+  for (std::uint64_t number = 2; number < 10; ++number) CHECK(goes_to(number) == one);
+
+  SUBCASE("while it has no room, too") {
+    c.hears(one, window{9, 1 << 20, false, {}});
+    CHECK(goes_to(10) == 0);
+  }
+  SUBCASE("unless it is lost") {
+    c.loses(one);
+    std::size_t sent = 0;
+    for (const std::uint32_t g : {1, 2, 3}) sent = std::max(sent, c.calls_sent(g));
+    CHECK(sent == 9);
+  }
+  SUBCASE("or drains") {
+    c.hears(one, window{0, 0, false, {}});
+    const std::uint32_t other = goes_to(10);
+    CHECK(other != 0);
+    CHECK(other != one);
+  }
+  SUBCASE("for which they wait a heartbeat after the first has come") {
+    calling_client late;
+    for (const std::uint32_t g : {1, 2, 3}) late.machine.link_opened(peer_id{g}, late.now, late.out);
+    const std::uint32_t first = one == 1 ? 2 : 1;
+    late.gateway_joins(first);
+    late.calls(1, 1, {.options = keyed("k")});
+    late.tick();
+    CHECK(late.calls_sent(first) == 0);
+    CHECK(late.machine.next_deadline() <= late.now + seconds(1));
+    SUBCASE("all come") {
+      late.gateway_joins(6 - one - first);
+      late.gateway_joins(one);
+      late.tick();
+      CHECK(late.calls_sent(one) == 1);
+    }
+    SUBCASE("nobody else comes") {
+      late.passes(seconds(1), {first});
+      CHECK(late.calls_sent(first) == 1);
+    }
+  }
+  SUBCASE("and are not hedged") {
+    c.calls(10, 1, {.idempotent = true, .hedge_after = milliseconds(50), .options = keyed("k")});
+    c.tick();
+    CHECK(c.calls_sent(one) == 1);
+    c.tick(milliseconds(50));
+    CHECK(silent(c.out));
+  }
+}
+
 }  // namespace rpc_client_again_test

@@ -71,9 +71,69 @@ TEST_CASE("a client that was introduced calls the worker directly") {
     c.tick();
     CHECK(c.calls_sent(1) == 1);
   }
+  SUBCASE("but not if its gateway is there, which stays what it was") {
+    c.welcomes(5, role::gateway, 1);
+    CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+    c.calls(2);
+    c.tick();
+    c.replies(1, c.call_to(1));
+    CHECK(c.ended() == seq_ranges{{2, 2}});
+  }
   SUBCASE("but not if nobody answers there") {
     c.passes(seconds(3), {1});
     CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+  }
+  SUBCASE("until its gateway is there in its place, which stays what it was") {
+    c.worker_joins(5, {"work"});
+    c.calls(2, 1, {.idempotent = true});
+    c.tick();
+    (void)c.call_to(5);
+    c.welcomes(5, role::gateway, 1);
+    CHECK(c.out.forgets == std::vector<peer_id>{peer_id{5}});
+    c.tick();
+    c.replies(1, c.call_to(1));
+    CHECK(c.ended() == seq_ranges{{2, 2}});
+  }
+}
+
+TEST_CASE("what a gateway keeps replies of does not go past it") {
+  calling_client c;
+  c.gateway_joins(1);
+  offer o;
+  o.methods.emplace_back().name = "work";
+  o.methods.emplace_back().name = "look up";
+  o.methods.back().cache_ms = 1000;
+  c.worker_joins(5, {});
+  c.hears(5, o);
+
+  SUBCASE("calls with an idempotency key") {
+    c.calls(1, 1, {.options = keyed("k")});
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 1);
+  }
+  SUBCASE("calls of a cacheable method") {
+    c.calls(1, 1, {.method = "look up"});
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 1);
+  }
+  SUBCASE("but streams do, which are not kept") {
+    call_options stream = keyed("k");
+    stream.stream_window = 10;
+    c.calls(1, 1, {.options = stream});
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 5);
+  }
+  SUBCASE("and others") {
+    c.calls(1);
+    c.tick();
+    CHECK(c.calls_sent_to_only(1, 5) == 5);
+  }
+  SUBCASE("and all, when it drains") {
+    c.hears(1, window{0, 0, false, {}});
+    c.calls(1, 1, {.options = keyed("k")});
+    c.calls(2, 1, {.method = "look up"});
+    c.tick();
+    CHECK(c.calls_sent(5) == 2);
   }
 }
 

@@ -25,7 +25,7 @@ struct call_settings {
   /// it.
   unsigned retries = 3;
   /// Without an answer after this, ask somebody else as well; the first answer counts.
-  /// Idempotent methods only. Zero: never.
+  /// Idempotent methods only, and calls without an idempotency key. Zero: never.
   std::chrono::milliseconds hedge_after{0};
   /// Running it twice does no harm, whatever the method says of itself.
   bool idempotent = false;
@@ -34,7 +34,8 @@ struct call_settings {
   /// Calls with the same one go to the same worker while there are no fewer. At most 256 bytes.
   std::string hash_key{};
   /// Calls with the same one are run once, and all get that one's answer, as long as the
-  /// gateway remembers it. At most 256 bytes.
+  /// gateway remembers it; of several gateways, the one that all such calls go to. At most 256
+  /// bytes.
   std::string idempotency_key{};
   /// For the handler, and for those that it calls: `traceparent` for example. At most 32
   /// entries, 8 KiB together.

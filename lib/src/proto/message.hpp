@@ -268,6 +268,13 @@ struct call_options {
   static constexpr std::uint8_t default_priority = 5;
   [[nodiscard]] bool plain() const { return *this == call_options{}; }
   [[nodiscard]] bool operator==(const call_options&) const = default;
+  /// The idempotency key, if calls with these options (null: the defaults) share a reply with
+  /// others of the same key: who wants none cannot, and elements of a stream are not kept.
+  [[nodiscard]] static const std::string& shared_key(const call_options* options) {
+    static const std::string none;
+    if (!options || options->no_reply || options->stream_window > 0) return none;
+    return options->idempotency_key;
+  }
 };
 
 /// Consecutive calls of one method.

@@ -47,6 +47,9 @@ class caller {
     [[nodiscard]] flight slice(std::uint64_t offset, std::uint64_t n) const;
     [[nodiscard]] bool streams() const { return options && options->stream_window > 0; }
     [[nodiscard]] bool no_reply() const { return options && options->no_reply; }
+    [[nodiscard]] const std::string& shared_key() const {
+      return call_options::shared_key(options.get());
+    }
     /// Lets go of memory that this flight was a small part of.
     void settle();
   };

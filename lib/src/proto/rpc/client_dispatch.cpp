@@ -129,7 +129,9 @@ caller::flight client_state::place(method_state& m, caller::flight calls, sessio
     calls = calls.slice(fit, calls.size() - fit);
     return true;
   };
+  const bool through_gateway = kept_by_gateway(m, calls);
   const auto to_workers = [&](session_id not_to) {
+    if (through_gateway) return;
     const bool keyed = calls.options && !calls.options->hash_key.empty();
     // Only somebody who knows all workers can tell whose key it is.
     if (keyed && !gateways_.empty() && (m.partly || m.workers.size() < m.introduced)) return;
@@ -146,7 +148,9 @@ caller::flight client_state::place(method_state& m, caller::flight calls, sessio
   };
   const auto to_gateways = [&](session_id not_to) {
     while (calls.size() > 0) {
-      const auto gateway = pick_gateway(calls.arguments, not_to);
+      const std::string& key = calls.shared_key();
+      const auto gateway = key.empty() ? pick_gateway(calls.arguments, not_to)
+                                       : gateway_of(key, calls.arguments, not_to);
       if (!gateway || !hand_front(*gateway, calls.size())) return;
     }
   };
@@ -242,6 +246,29 @@ std::optional<session_id> client_state::pick_gateway(const pack& arguments, sess
   return best;
 }
 
+/// The gateway that remembers what calls with this key were answered: the same for all clients
+/// that know the same gateways. Nobody while it has no room, or may still be about to join.
+std::optional<session_id> client_state::gateway_of(const std::string& key,
+                                                   const pack& arguments,
+                                                   session_id avoid) const {
+  if (complete_by_ && !everybody_here()) return std::nullopt;
+  std::vector<candidate> able;
+  for (const session_id who : gateways_)
+    if (who != avoid && !caller_.draining(who)) able.push_back({who});
+  if (able.empty()) return std::nullopt;
+  const session_id best = able[preference(able, key).front()].id;
+  if (!usable(best) || caller_.fits(best, arguments) == 0) return std::nullopt;
+  return best;
+}
+
+/// Whether a gateway keeps replies to such calls, so that they must not go past it.
+bool client_state::kept_by_gateway(const method_state& m, const caller::flight& calls) const {
+  const bool cached = m.cacheable && !calls.no_reply() && !calls.streams();
+  return (cached || !calls.shared_key().empty()) &&
+         std::any_of(gateways_.begin(), gateways_.end(),
+                     [this](session_id who) { return !caller_.draining(who); });
+}
+
 /// How many calls of a method one worker may have in hand.
 std::uint64_t client_state::depth(const method_state& m, const peer_state& p) const {
   const std::uint64_t slots = std::max<std::uint32_t>(1, p.info.slots);
@@ -275,11 +302,14 @@ void client_state::fail_unoffered(method_state& m, time_point now, client_outbox
     return;
   }
   if (!m.nobody_since) m.nobody_since = now;
-  const bool all_here = std::all_of(wanted_.begin(), wanted_.end(), [this](peer_id peer) {
+  if (!everybody_here() && now - *m.nobody_since < links_.heartbeat()) return;
+  fail_waiting(m, status::not_found, "no worker here offers \"" + m.name + "\"", out);
+}
+
+bool client_state::everybody_here() const {
+  return std::all_of(wanted_.begin(), wanted_.end(), [this](peer_id peer) {
     return refused_.contains(peer) || links_.behind(peer);
   });
-  if (!all_here && now - *m.nobody_since < links_.heartbeat()) return;
-  fail_waiting(m, status::not_found, "no worker here offers \"" + m.name + "\"", out);
 }
 
 void client_state::fail_waiting(method_state& m, status code, const std::string& why,

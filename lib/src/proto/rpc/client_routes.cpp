@@ -92,6 +92,30 @@ void client_state::worker_opened(const std::string& endpoint, peer_id peer, time
     out.forgets.push_back(peer);
 }
 
+/// Whether a connection to a worker that was introduced leads to somebody else, as that one's
+/// address is wrong, or another's by now. Then it must not be joined: who is there may be a
+/// gateway or worker that is reached on a connection of its own, which the later one would
+/// replace.
+bool client_state::somebody_else(peer_id from, const welcome& w, time_point now,
+                                 client_outbox& out) {
+  const auto expected = direct_.expected_at(from);
+  if (!expected || *expected == w.self.session) return false;
+  if (peers_.contains(*expected)) {
+    lose(*expected, "has restarted", now, out);
+    return true;
+  }
+  leave_endpoint(from, *expected, now, out);
+  return true;
+}
+
+/// The worker is not there: its next endpoint is tried.
+void client_state::leave_endpoint(peer_id peer, session_id expected, time_point now,
+                                  client_outbox& out) {
+  const auto dropped = direct_.failed(expected, now);
+  links_.close(peer, out);
+  if (dropped.instead) out.opens.push_back(*dropped.instead);
+}
+
 void client_state::leave_idle_workers(time_point now, client_outbox& out) {
   std::vector<session_id> unused;
   for (const auto& [id, p] : peers_)

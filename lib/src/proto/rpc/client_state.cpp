@@ -32,6 +32,7 @@ void client_state::link_opened(peer_id peer, time_point now, client_outbox& out)
 }
 
 void client_state::on_message(peer_id from, message m, time_point now, client_outbox& out) {
+  if (const auto* w = std::get_if<welcome>(&m); w && somebody_else(from, *w, now, out)) return;
   std::vector<links::event> events;
   const auto who = links_.receive(from, m, now, out, events);
   on_events(events, from, now, out);
@@ -86,9 +87,7 @@ void client_state::on_joined(const links::event& e, peer_id from, time_point now
   if (const auto expected = direct_.expected_at(from)) {
     if (!direct_.joined(from, e.who)) {
       // Another machine's address, or another worker's by now.
-      const auto dropped = direct_.failed(*expected, now);
-      links_.close(from, out);
-      if (dropped.instead) out.opens.push_back(*dropped.instead);
+      leave_endpoint(from, *expected, now, out);
       return;
     }
   }
@@ -99,6 +98,7 @@ void client_state::on_joined(const links::event& e, peer_id from, time_point now
   p.used = now;
   caller_.joined(e.who);
   if (!fresh) return;
+  if (peers_.size() == 1) complete_by_ = now + links_.heartbeat();
   if (p.gateway) gateways_.push_back(e.who);
   out.info(name_of(e.who) + " joined");
 }
@@ -106,9 +106,7 @@ void client_state::on_joined(const links::event& e, peer_id from, time_point now
 void client_state::on_refused(const links::event& e, peer_id from, time_point now,
                               client_outbox& out) {
   if (const auto expected = direct_.expected_at(from)) {
-    const auto dropped = direct_.failed(*expected, now);
-    links_.close(from, out);
-    if (dropped.instead) out.opens.push_back(*dropped.instead);
+    leave_endpoint(from, *expected, now, out);
     return;
   }
   out.warn("refused by the other end: " + e.text);
@@ -165,6 +163,7 @@ void client_state::on_offer(session_id from, offer o) {
     }
     m.idempotent = offered->second.idempotent;
     m.declared_ms = offered->second.deadline_ms;
+    m.cacheable = offered->second.cache_ms > 0;
     if (known == m.workers.end()) m.workers.push_back({from, 0});
   }
 }
@@ -195,6 +194,7 @@ client_state::method_state& client_state::method(std::string_view name, time_poi
       fresh.workers.push_back({id, 0});
       fresh.idempotent = offered->second.idempotent;
       fresh.declared_ms = offered->second.deadline_ms;
+      fresh.cacheable = offered->second.cache_ms > 0;
     }
   }
   it->second.used = now;
@@ -229,10 +229,12 @@ void client_state::call(new_calls calls, time_point now, client_outbox& out) {
   r.count = n;
   r.deadline = calls.deadline;
   r.retries = calls.retries;
-  r.idempotent = calls.idempotent || (calls.options && !calls.options->idempotency_key.empty());
+  // With a key it is run once.
+  const bool keyed = calls.options && !calls.options->idempotency_key.empty();
+  r.idempotent = calls.idempotent || keyed;
   // Elements of two attempts would mix.
   const bool streams = calls.options && calls.options->stream_window > 0;
-  r.hedge_after = streams ? duration{} : calls.hedge_after;
+  r.hedge_after = streams || keyed ? duration{} : calls.hedge_after;
   if (const char* wrong = objection(calls))
     return fail(calls.first, r, status::invalid_argument, wrong, true, out);
   if (!fatal_.empty()) return fail(calls.first, r, status::unavailable, fatal_, true, out);
@@ -341,6 +343,7 @@ void client_state::tick(time_point now, client_outbox& out) {
   std::vector<links::event> events;
   links_.tick(now, out, events);
   on_events(events, peer_id{UINT32_MAX}, now, out);
+  if (complete_by_ && now >= *complete_by_) complete_by_.reset();
   deadlines_.due(now, [&](seq_range range) { expire(range, now, out); });
   hedges_.due(now, [&](seq_range range) { hedge(range, now, out); });
   const auto dead = [this](seq_range range) { return settled(range); };
@@ -374,6 +377,7 @@ time_point client_state::next_deadline() const {
   time_point next = std::min(
       {links_.next_deadline(), deadlines_.next(), hedges_.next(), direct_.next_deadline()});
   if (!delayed_.empty()) next = std::min(next, delayed_.begin()->first);
+  if (complete_by_) next = std::min(next, *complete_by_);
   return next;
 }
 

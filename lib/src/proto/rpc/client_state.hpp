@@ -149,6 +149,7 @@ class client_state {
     waiting_calls waiting;  // by priority
     std::vector<unstated_calls> unstated;
     std::optional<std::uint32_t> declared_ms;  // deadline; 0: it has none
+    bool cacheable = false;                    // a gateway may know the answer
     std::vector<offering> workers;             // that offer it, and can be called directly
     std::size_t first = 0;                     // whose turn it is, among equals
     bool builtin = false;                      // `weir.*`: anybody answers
@@ -210,10 +211,15 @@ class client_state {
                                                          const caller::flight& calls,
                                                          session_id avoid) const;
   [[nodiscard]] std::optional<session_id> pick_gateway(const pack& arguments, session_id avoid);
+  [[nodiscard]] std::optional<session_id> gateway_of(const std::string& key,
+                                                     const pack& arguments,
+                                                     session_id avoid) const;
+  [[nodiscard]] bool kept_by_gateway(const method_state& m, const caller::flight& calls) const;
   [[nodiscard]] std::uint64_t depth(const method_state& m, const peer_state& p) const;
   [[nodiscard]] static std::uint64_t piece(const method_state& m);
   [[nodiscard]] bool usable(session_id who) const;
   [[nodiscard]] bool elsewhere(const method_state& m, session_id than) const;
+  [[nodiscard]] bool everybody_here() const;
   void fail_unoffered(method_state& m, time_point now, client_outbox& out);
   void fail_waiting(method_state& m, status code, const std::string& why, client_outbox& out);
   bool drop_settled(std::deque<caller::flight>& queue) const;
@@ -245,6 +251,9 @@ class client_state {
   void on_routes(const caller::answered& a, time_point now, client_outbox& out);
   void give_up_on_routes(const caller::flight& question);
   void introduced(std::vector<route_entry> workers, time_point now, client_outbox& out);
+  [[nodiscard]] bool somebody_else(peer_id from, const welcome& w, time_point now,
+                                   client_outbox& out);
+  void leave_endpoint(peer_id peer, session_id expected, time_point now, client_outbox& out);
   void leave_idle_workers(time_point now, client_outbox& out);
 
   options options_;
@@ -255,6 +264,7 @@ class client_state {
   random_bits random_;
   std::map<session_id, peer_state> peers_;
   std::vector<session_id> gateways_;
+  std::optional<time_point> complete_by_;  // others may still join until then
   std::map<std::string, method_state, std::less<>> methods_;
   std::vector<std::string> busy_;  // methods with calls that wait
   run_map<record> calls_;

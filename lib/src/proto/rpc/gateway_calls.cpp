@@ -48,13 +48,6 @@ std::uint32_t retry_after(double seconds) {
 }
 }  // namespace
 
-const std::string& gateway_state::calls::key() const {
-  static const std::string none;
-  // Who wants no reply cannot share one; elements of a stream are not kept.
-  if (!what.options || what.options->no_reply || what.options->stream_window > 0) return none;
-  return what.options->idempotency_key;
-}
-
 void gateway_state::on_calls(session_id from, call_batch&& batch, time_point now,
                              gateway_outbox& out) {
   std::vector<call_key> unwanted;

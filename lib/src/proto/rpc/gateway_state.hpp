@@ -146,7 +146,9 @@ class gateway_state {
     }
     [[nodiscard]] bool no_reply() const { return what.options && what.options->no_reply; }
     /// Not empty if the call shares its reply with others of the same key.
-    [[nodiscard]] const std::string& key() const;
+    [[nodiscard]] const std::string& key() const {
+      return call_options::shared_key(what.options.get());
+    }
   };
   struct failure {
     status code = status::unknown;
