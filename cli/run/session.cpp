@@ -82,6 +82,7 @@ class session {
   task_table table_;
   slot_numbers slots_;
   late_failure late_;
+  first_round round_;  // of --round-robin
   outcome_writer* writer_ = nullptr;  // the ventilator's
   std::unique_ptr<run_context> local_;
 };
@@ -112,7 +113,8 @@ session::session(const settings& s, const std::vector<std::string>& words,
           prepare(signals_), [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
       plan_(s, words, reading()),
       print_(aside()),
-      table_(most_in_hand, input_under_way()) {
+      table_(most_in_hand, input_under_way()),
+      round_(jobs_) {
   if (plan_.total()) {
     status_.count(*plan_.total());
     // What is left out is not counted: then it is known when all has been read.
@@ -232,12 +234,14 @@ int session::run() {
   auto store = this->store();
   ventilator tasks(node(), std::move(store), slots());
   const while_it_runs known(*this, tasks);
+  feeder input(settings_, plan_, table_, rules_, counts_);
   std::exception_ptr bad_input;
   try {
-    feeder(settings_, plan_, table_, rules_, counts_).feed(tasks);
+    input.feed(tasks);
   } catch (...) {  // what came before is run
     bad_input = std::current_exception();
   }
+  round_.end_of_input(input.handed_over());
   const bool read_all = rules_.level() == governor::pressure::none;
   (void)tasks.wait();
   late_.rethrow();
@@ -266,7 +270,7 @@ local_slots session::slots() {
     check(command);
     of_slot = exec::command_runner_factory(std::move(command));
   } else if (settings_.round_robin) {
-    of_slot = [this](unsigned) { return std::make_unique<round_robin_runner>(*local_); };
+    of_slot = [this](unsigned) { return std::make_unique<round_robin_runner>(*local_, round_); };
   } else {
     of_slot = [this](unsigned) { return std::make_unique<command_runner>(*local_); };
   }
