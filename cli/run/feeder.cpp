@@ -33,7 +33,6 @@ void feeder::feed(ventilator& tasks) {
 }
 
 void feeder::values(ventilator& tasks) {
-  std::uint64_t seq = 0;
   std::uint64_t number = 0;
   const bool listens = !settings_.listen.empty();
   for (arguments values; plan_.next(values, number);) {
@@ -44,11 +43,11 @@ void feeder::values(ventilator& tasks) {
       value = joined(values);
       command = encode_command(plan_.command().argv(values, {number}));
     }
-    table_.add(++seq, number, std::move(values));
+    table_.add(++handed_over_, number, std::move(values));
     if (!(listens ? tasks.submit(value, command) : tasks.submit({}))) return;
   }
   counts_.left_out = plan_.left_out();
-  rules_.set_total(seq);
+  rules_.set_total(handed_over_);
 }
 
 void feeder::blocks(ventilator& tasks) {
@@ -56,13 +55,12 @@ void feeder::blocks(ventilator& tasks) {
   block_options how{settings_.block, unescaped(settings_.record_end.value_or(usual_end)),
                     unescaped(settings_.record_start), settings_.most.value_or(0)};
   block_reader blocks(STDIN_FILENO, rules_.closed_fd(), std::move(how));
-  std::uint64_t seq = 0;
   const bool listens = !settings_.listen.empty();
   std::string head;
   if (!settings_.header.empty()) head = blocks.first_line();
   for (std::string block; blocks.next(block);) {
     if (!head.empty()) block.insert(0, head);
-    ++seq;
+    const auto seq = ++handed_over_;
     // Here a block is of any size and is not copied; elsewhere it has to travel.
     if (!listens) {
       table_.add(seq, seq, {}, std::move(block));
@@ -73,16 +71,15 @@ void feeder::blocks(ventilator& tasks) {
     const auto command = encode_command(plan_.command().argv({}, {seq}), block);
     if (!tasks.submit(block, command)) return;
   }
-  rules_.set_total(seq);
+  rules_.set_total(handed_over_);
 }
 
 void feeder::lines(ventilator& tasks) {
-  std::uint64_t number = 0;
-  for (arguments values; plan_.next(values, number);)
+  for (arguments values; plan_.next(values, handed_over_);)
     if (!(values.values.size() == 1 ? tasks.submit(values.values[0])
                                     : tasks.submit(joined(values))))
       return;
-  rules_.set_total(number);
+  rules_.set_total(handed_over_);
 }
 
 }  // namespace weir::cli::run

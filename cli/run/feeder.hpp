@@ -25,6 +25,8 @@ class feeder {
       : settings_(s), plan_(what), table_(table), rules_(rules), counts_(counts) {}
 
   void feed(ventilator& tasks);
+  /// How many tasks it was until now, whether or not feed() has thrown.
+  [[nodiscard]] std::uint64_t handed_over() const { return handed_over_; }
 
  private:
   void values(ventilator& tasks);
@@ -36,6 +38,7 @@ class feeder {
   task_table& table_;
   governor& rules_;
   run_counts& counts_;
+  std::uint64_t handed_over_ = 0;
 };
 
 }  // namespace weir::cli::run

@@ -2,13 +2,17 @@
 
 #include "exec/command.hpp"
 
+#include <weir/error.hpp>
+
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace weir::cli::run {
@@ -22,27 +26,60 @@ char* mutable_c_str(const std::string& text) { return const_cast<char*>(text.c_s
 
 }  // namespace
 
-round_robin_runner::round_robin_runner(run_context& context)
-    : context_(context), slot_(context.slots), said_(context.room), complained_(context.room) {}
+first_round::first_round(unsigned slots)
+    : slots_(slots), over_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!over_) throw error(exit_code::io, std::string("eventfd: ") + std::strerror(errno));
+}
+
+void first_round::block_taken() {
+  ++taken_;
+  look();
+}
+
+void first_round::end_of_input(std::uint64_t blocks) {
+  blocks_ = blocks;
+  look();
+}
+
+void first_round::look() {
+  if (taken_ < std::min<std::uint64_t>(slots_, blocks_)) return;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto n = ::write(over_.get(), &one, sizeof one);
+}
+
+round_robin_runner::round_robin_runner(run_context& context, first_round& round)
+    : context_(context),
+      round_(round),
+      slot_(context.slots),
+      said_(context.room),
+      complained_(context.room) {}
 
 round_robin_runner::~round_robin_runner() {
+  (void)or_end_the_run([this] { finish(); });
+}
+
+/// False: `step` has thrown.
+bool round_robin_runner::or_end_the_run(const std::function<void()>& step) {
   try {
-    finish();
+    step();
+    return true;
   } catch (...) {
     context_.late.keep(std::current_exception());
     context_.rules.press(governor::pressure::end_all);
+    return false;
   }
 }
 
 void round_robin_runner::run(exec::claim& tasks) {
   for (std::uint32_t i = 0; tasks.begin(i); ++i) {
-    if (context_.rules.level() == governor::pressure::none) try {
-        serve(tasks, i);
-        continue;
-      } catch (...) {
-        context_.late.keep(std::current_exception());
-        context_.rules.press(governor::pressure::end_all);
-      }
+    const bool first = number_ == 0;
+    if (context_.rules.level() == governor::pressure::none &&
+        or_end_the_run([&] { serve(tasks, i); })) {
+      // Before the wait: its memory may be what the reader of the next block waits for.
+      tasks.succeed(i, {});
+      if (first) (void)or_end_the_run([this] { wait_for_others(); });
+      continue;
+    }
     context_.tasks.skip(tasks.id(i).seq);
     outcome_details details;
     details.retryable = false;
@@ -51,9 +88,11 @@ void round_robin_runner::run(exec::claim& tasks) {
 }
 
 void round_robin_runner::serve(exec::claim& tasks, std::uint32_t i) {
-  if (number_ == 0) start(tasks, i);
+  if (number_ == 0) {
+    start(tasks, i);
+    round_.block_taken();
+  }
   if (in_) feed(tasks, i);
-  tasks.succeed(i, {});
 }
 
 void round_robin_runner::start(exec::claim& tasks, std::uint32_t i) {
@@ -111,6 +150,20 @@ void round_robin_runner::feed(exec::claim& tasks, std::uint32_t i) {
         {in_.get(), POLLOUT, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}};
     (void)::poll(watched, 3, look_again_ms);
     take_output();
+  }
+}
+
+void round_robin_runner::wait_for_others() {
+  pollfd watched[] = {{round_.over_fd(), POLLIN, 0},
+                      {context_.rules.closed_fd(), POLLIN, 0},
+                      {out_.get(), POLLIN, 0},
+                      {err_.get(), POLLIN, 0}};
+  for (;;) {
+    (void)::poll(watched, std::size(watched), -1);
+    if (watched[0].revents != 0 || watched[1].revents != 0) return;
+    take_output();
+    watched[2].fd = out_.get();
+    watched[3].fd = err_.get();
   }
 }
 

@@ -9,7 +9,7 @@
 namespace weir::cli {
 namespace {
 
-constexpr int other_error = 255;
+using run::other_error;
 
 const nodes::program about{
     "weir run",

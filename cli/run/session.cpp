@@ -14,6 +14,7 @@
 #include "spool.hpp"
 #include "status_line.hpp"
 #include "task_table.hpp"
+#include "teller.hpp"
 #include "watcher.hpp"
 
 #include <weir/command.hpp>
@@ -22,10 +23,12 @@
 #include <weir/ventilator.hpp>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -41,6 +44,17 @@ namespace {
 
 /// Tasks read and not printed yet: bounds memory, and hides that input comes in bursts.
 constexpr std::size_t most_in_hand = 16'384;
+/// After a second INT or TERM, a run that comes no further for so long waits for somebody who
+/// does not read.
+constexpr auto patience = std::chrono::seconds(2);
+
+/// Before any thread: it forks.
+struct ends_commands_with_us {
+  ends_commands_with_us() {
+    std::signal(SIGCHLD, SIG_DFL);  // whoever started us may ignore it
+    start_reaper();
+  }
+};
 
 /// The pieces of one run, in the order in which they need each other.
 class session {
@@ -52,10 +66,14 @@ class session {
  private:
   class while_it_runs;
 
+  [[nodiscard]] int run_all();
+
   [[nodiscard]] std::unique_ptr<result_store> store();
   [[nodiscard]] local_slots slots();
   void on_signal(int signal);
   void on_tick();
+  void end_if_stuck();
+  [[nodiscard]] std::function<void()> status();
   void end_coprocesses();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
@@ -68,13 +86,18 @@ class session {
   const settings& settings_;
   nodes::node_context& context_;
   nodes::signals signals_{SIGUSR1};  // before any thread
+  ends_commands_with_us reaper_;
   unsigned jobs_;
   governor rules_;
   run_counts counts_;
   status_line status_;
+  teller tell_;  // the watcher's, too
   std::atomic<int> ended_by_ = 0;
   std::mutex tasks_mutex_;
   ventilator* tasks_ = nullptr;  // while it runs
+  // The watcher's alone:
+  std::uint64_t over_ = 0;
+  std::chrono::steady_clock::time_point came_further_{};
   nodes::watcher watch_;         // before the first byte of input: it may be long in coming
   plan plan_;
   spool room_;
@@ -82,6 +105,7 @@ class session {
   task_table table_;
   slot_numbers slots_;
   late_failure late_;
+  first_round round_;  // of --round-robin
   outcome_writer* writer_ = nullptr;  // the ventilator's
   std::unique_ptr<run_context> local_;
 };
@@ -95,12 +119,6 @@ void set_niceness(int niceness) {
                                     (niceness < 0 ? " (only root may go below 0)" : ""));
 }
 
-nodes::signals& prepare(nodes::signals& signals) {
-  std::signal(SIGCHLD, SIG_DFL);  // whoever started us may ignore it
-  start_reaper();                 // before any thread
-  return signals;
-}
-
 session::session(const settings& s, const std::vector<std::string>& words,
                  nodes::node_context& context)
     : settings_(s),
@@ -108,11 +126,13 @@ session::session(const settings& s, const std::vector<std::string>& words,
       jobs_(parse_jobs(s.jobs)),
       rules_(rules()),
       status_(s, context.say, counts_),
+      tell_(context.say, status()),
       watch_(
-          prepare(signals_), [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
+          signals_, [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
       plan_(s, words, reading()),
       print_(aside()),
-      table_(most_in_hand, input_under_way()) {
+      table_(most_in_hand, input_under_way()),
+      round_(jobs_) {
   if (plan_.total()) {
     status_.count(*plan_.total());
     // What is left out is not counted: then it is known when all has been read.
@@ -144,9 +164,8 @@ governor_options session::rules() {
   o.memory_free = settings_.memory_free;
   o.halt = halt_policy::parse(settings_.halt);
   o.on_halt = [this](halt_policy::decision what) {
-    // First it is done and then said, as nobody may be reading standard error.
     if (what == halt_policy::decision::now) end_coprocesses();
-    context_.say.notice(what == halt_policy::decision::now
+    tell_.notice(what == halt_policy::decision::now
                             ? "--halt: ending what runs"
                             : "--halt: finishing what runs, starting no more");
   };
@@ -163,7 +182,7 @@ plan_options session::reading() {
   o.count = settings_.eta || settings_.bar || rules_.halt().wants_total();
   o.wake_fd = rules_.closed_fd();
   o.stopped = [this] { return rules_.level() != governor::pressure::none; };
-  o.warn = [this](const std::string& text) { context_.say.notice(text); };
+  o.warn = [this](const std::string& text) { tell_.notice(text); };
   return o;
 }
 
@@ -199,7 +218,7 @@ ventilator_options session::node() {
   o.name = context_.name;
   o.bind = settings_.listen;
   o.on_notice = [this](bool warning, const std::string& text) {
-    if (warning || !settings_.listen.empty()) context_.say.notice(text);
+    if (warning || !settings_.listen.empty()) tell_.notice(text);
   };
   o.keep_order = settings_.keep_order && !settings_.coproc.empty();  // others do it themselves
   if (settings_.coproc.empty()) o.window = most_in_hand;
@@ -228,16 +247,30 @@ class session::while_it_runs {
   session& of_;
 };
 
-int session::run() {
+int session::run() try {
+  const int code = run_all();
+  tell_.finish();  // while signals are heard
+  return code;
+} catch (const io::broken_pipe&) {
+  throw;
+} catch (const error& e) {
+  tell_.error(e.what());
+  tell_.finish();
+  return other_error;
+}
+
+int session::run_all() {
   auto store = this->store();
   ventilator tasks(node(), std::move(store), slots());
   const while_it_runs known(*this, tasks);
+  feeder input(settings_, plan_, table_, rules_, counts_);
   std::exception_ptr bad_input;
   try {
-    feeder(settings_, plan_, table_, rules_, counts_).feed(tasks);
+    input.feed(tasks);
   } catch (...) {  // what came before is run
     bad_input = std::current_exception();
   }
+  round_.end_of_input(input.handed_over());
   const bool read_all = rules_.level() == governor::pressure::none;
   (void)tasks.wait();
   late_.rethrow();
@@ -266,7 +299,7 @@ local_slots session::slots() {
     check(command);
     of_slot = exec::command_runner_factory(std::move(command));
   } else if (settings_.round_robin) {
-    of_slot = [this](unsigned) { return std::make_unique<round_robin_runner>(*local_); };
+    of_slot = [this](unsigned) { return std::make_unique<round_robin_runner>(*local_, round_); };
   } else {
     of_slot = [this](unsigned) { return std::make_unique<command_runner>(*local_); };
   }
@@ -280,25 +313,38 @@ void session::on_signal(int signal) {
   using pressure = governor::pressure;
   if (signal == SIGUSR1) {
     const auto lines = rules_.running();
-    context_.say.notice(std::to_string(lines.size()) + " running, " +
+    tell_.notice(std::to_string(lines.size()) + " running, " +
                         std::to_string(counts_.done) + " done");
-    for (const auto& line : lines) context_.say.notice(line);
+    for (const auto& line : lines) tell_.notice(line);
     return;
   }
-  // First it is done and then said, as nobody may be reading standard error.
   if (signal == SIGHUP) {
     rules_.press(pressure::start_no_more);
-    return context_.say.notice("finishing what runs, starting no more");
+    return tell_.notice("finishing what runs, starting no more");
   }
   const bool again = ended_by_.exchange(signal) != 0;
   rules_.press(again ? pressure::kill_all : pressure::end_all);
   end_coprocesses();
-  context_.say.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
+  tell_.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
 }
 
 void session::on_tick() {
   rules_.tick();
-  status_.draw(rules_.running_count());
+  if (rules_.level() == governor::pressure::kill_all) end_if_stuck();
+}
+
+/// Whoever has asked twice need not read what we write. Our commands end with us.
+void session::end_if_stuck() {
+  const auto now = std::chrono::steady_clock::now();
+  const std::uint64_t over = 1 + counts_.done + counts_.skipped;
+  if (std::exchange(over_, over) != over) came_further_ = now;
+  if (now - came_further_ >= patience)
+    ::_exit(static_cast<int>(exit_code::signalled) + ended_by_);
+}
+
+std::function<void()> session::status() {
+  if (!status_.wanted()) return {};
+  return [this] { status_.draw(rules_.running_count()); };
 }
 
 /// Commands that run once for each value see for themselves that they are to end; a coprocess
@@ -311,7 +357,7 @@ void session::end_coprocesses() {
 
 int session::conclude(bool read_all) {
   if (plan_.not_asked_for() > 0 && read_all)
-    context_.say.notice(std::to_string(plan_.not_asked_for()) +
+    tell_.notice(std::to_string(plan_.not_asked_for()) +
                         " tasks of the joblog are not among these: the list or the command has "
                         "changed");
   const std::uint64_t skipped = counts_.skipped;
@@ -320,7 +366,7 @@ int session::conclude(bool read_all) {
                        (read_all ? std::to_string(skipped) : "the others") + " not";
     text += settings_.joblog.empty() ? "; with --joblog FILE it could be resumed"
                                      : "; to go on, give the same command again with --resume";
-    context_.say.notice(text);
+    tell_.notice(text);
   }
   if (const int signal = ended_by_) return static_cast<int>(exit_code::signalled) + signal;
   return rules_.halt().exit_status();

@@ -16,7 +16,6 @@ std::string bar(std::uint64_t done, std::uint64_t total) {
 }  // namespace
 
 void status_line::draw(std::uint64_t running) {
-  if (!settings_.bar && !settings_.eta && !settings_.progress) return;
   const auto now = std::chrono::steady_clock::now();
   rate_.update(counts_.done, now);
   nodes::progress_figures figures;

@@ -581,10 +581,23 @@ class Pipe(Runs):
         got = self.run_it("--pipe", "-k", "--block", "200k", "head", "-n1", input=LINES)
         self.assertEqual(got.splitlines()[0], "line 0")
 
-    def test_round_robin_starts_a_command_for_each_slot(self):
-        got = self.run_it("--pipe", "--round-robin", "-j2", "--block", "10k", "wc", "-l", input=LINES).split()
-        self.assertLessEqual(len(got), 2)
-        self.assertEqual(sum(map(int, got)), 100_000)
+    def test_round_robin_gives_each_slot_a_block_before_any_gets_a_second_one(self):
+        for blocks in 1, 2, 3, 4, 50:
+            got = self.run_it("--pipe", "--round-robin", "-j4", "-N1", "wc", "-l", input=b"x\n" * blocks).split()
+            self.assertEqual((len(got), sum(map(int, got))), (min(blocks, 4), blocks))
+
+    def test_round_robin_needs_no_more_memory_for_the_first_blocks_than_there_is(self):
+        # Each is more than all blocks together may have.
+        big = b"x" * 30_000_000 + b"\n"
+        got = self.run_it("--pipe", "--round-robin", "-j2", "--block", "1k", "wc", "-c", input=big * 3).split()
+        self.assertEqual(sorted(map(int, got)), [len(big), 2 * len(big)])
+
+    def test_round_robin_ends_while_a_command_waits_for_the_others(self):
+        node = self.weir("run", "--pipe", "--round-robin", "-j2", "-N1", "cat", input=PIPE)
+        node.feed(b"1\n", more=True)
+        wait_until(node.children, "the first command runs")
+        node.send(signal.SIGINT)
+        self.ends(node, 130)
 
     def test_round_robin_counts_commands_that_fail(self):
         self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
