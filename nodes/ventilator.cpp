@@ -201,7 +201,8 @@ int run(settings& s, node_context& context) {
   const io::record_format format = input_format(s);
   std::optional<io::output> failed;
   if (!s.failed.empty())
-    failed.emplace(io::output::to_file(s.failed, io::if_exists::overwrite));
+    failed.emplace(
+        io::output::to_file(s.failed, io::if_exists::overwrite, io::claim::whole_run));
   s.node.on_given_up = [&](const result& what, std::string_view payload) {
     if (!collects)
       context.say.detail("task " + std::to_string(what.id.seq) +

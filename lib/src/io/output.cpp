@@ -5,6 +5,7 @@
 #include <climits>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,15 @@ bool is_null_device(const struct stat& about) {
          null.st_rdev == about.st_rdev;
 }
 
+/// The lock goes when the last descriptor does, so with the process, however it ends.
+void claim_file(int fd, const std::string& path, if_exists existing) {
+  const int kind = existing == if_exists::append ? LOCK_SH : LOCK_EX;
+  // Some network file systems have no locks: there it goes without.
+  if (::flock(fd, kind | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw error(exit_code::in_use,
+                path + " is being written by another process (or is given twice)");
+}
+
 }  // namespace
 
 broken_pipe::broken_pipe(const std::string& what)
@@ -45,20 +55,23 @@ output::output(int fd, std::string name, bool owned)
 
 output output::to_fd(int fd, std::string name) { return {fd, std::move(name), false}; }
 
-output output::to_file(const std::string& path, if_exists existing) {
+output output::to_file(const std::string& path, if_exists existing, claim held) {
   if (path == "-") return to_fd(STDOUT_FILENO, "standard output");
   int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
   if (existing == if_exists::append) flags |= O_APPEND;
-  if (existing == if_exists::overwrite) flags |= O_TRUNC;
   const int fd = ::open(path.c_str(), flags, 0666);
   if (fd < 0) throw_errno(exit_code::cannot_create, "creating " + path);
   output out(fd, path, true);
   struct stat about {};
-  if (existing == if_exists::refuse && ::fstat(fd, &about) == 0 && S_ISREG(about.st_mode) &&
-      about.st_size > 0)
+  if (::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) return out;
+  if (existing == if_exists::refuse && about.st_size > 0)
     throw error(
         exit_code::cannot_create,
         path + " exists and is not empty (--append adds to it, --overwrite replaces it)");
+  if (held == claim::whole_run) claim_file(fd, path, existing);
+  // Not by O_TRUNC: what another process is writing must still be there when it is refused.
+  if (existing == if_exists::overwrite && ::ftruncate(fd, 0) != 0)
+    throw_errno(exit_code::cannot_create, "emptying " + path);
   return out;
 }
 
