@@ -31,6 +31,10 @@ bool is_null_device(const struct stat& about) {
          null.st_rdev == about.st_rdev;
 }
 
+bool look_at(const std::string& path, int standard, struct stat& about) {
+  return (path == "-" ? ::fstat(standard, &about) : ::stat(path.c_str(), &about)) == 0;
+}
+
 /// The lock goes when the last descriptor does, so with the process, however it ends.
 void claim_file(int fd, const std::string& path, if_exists existing) {
   const int kind = existing == if_exists::append ? LOCK_SH : LOCK_EX;
@@ -142,6 +146,12 @@ bool output::can_write_now(std::size_t bytes) const {
 void output::fail(int number) const {
   if (number == EPIPE) throw broken_pipe("writing " + name_ + ": nobody reads it any more");
   throw_errno(exit_code::io, "writing " + name_, number);
+}
+
+bool is_same_file(const std::string& input, const std::string& output) {
+  struct stat in {}, out {};
+  return look_at(input, STDIN_FILENO, in) && look_at(output, STDOUT_FILENO, out) &&
+         S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
 }
 
 }  // namespace weir::io

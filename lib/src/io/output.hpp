@@ -75,4 +75,8 @@ class output {
   kind kind_ = kind::other;
 };
 
+/// Whether these two are one regular file, by whatever name: what is written to it destroys
+/// what is read, or is read again without end. "-" is standard input, and standard output.
+[[nodiscard]] bool is_same_file(const std::string& input, const std::string& output);
+
 }  // namespace weir::io
