@@ -71,14 +71,14 @@ std::unique_ptr<result_store> open_output(const output_options& options, console
   const auto existing = options.append      ? io::if_exists::append
                         : options.overwrite ? io::if_exists::overwrite
                                             : io::if_exists::refuse;
-  io::result_writer writer(io::output::to_file(options.out, existing),
+  io::result_writer writer(io::output::to_file(options.out, existing, io::claim::whole_run),
                            formats.at(options.format),
                            options.tag ? io::tagging::seq : io::tagging::off,
                            [&say](std::string_view summary, std::string_view stderr_tail) {
                              say.task_failed(summary, stderr_tail);
                            });
   std::optional<io::joblog> log;
-  if (!options.joblog.empty()) log.emplace(options.joblog);
+  if (!options.joblog.empty()) log.emplace(options.joblog, io::claim::whole_run);
   return std::make_unique<file_store>(std::move(writer), std::move(log));
 }
 

@@ -64,6 +64,7 @@ void declare(CLI::App& app, settings& s) {
                    "--idle-timeout");
   app.add_option("--expect", s.plain.expect, "With --plain: end when N results have come")
       ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
       ->group("Plain transport");
   add_idle_timeout(app, s.plain);
 }

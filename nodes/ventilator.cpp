@@ -122,6 +122,17 @@ void declare(CLI::App& app, settings& s) {
       ->type_name("FILE");
 }
 
+/// Whether there is no sink but this program.
+bool collects(const settings& s) { return s.node.sink.empty() && !s.node.sink_connects; }
+
+void check_output(const CLI::App& app, const settings& s) {
+  if (collects(s)) return;
+  for (const char* option : {"--keep-order", "--out", "--output-format", "--tag", "--joblog",
+                             "--append", "--overwrite"})
+    if (app.count(option) > 0)
+      throw CLI::ValidationError(option, "means nothing with a sink, which has an option for it");
+}
+
 io::record_format input_format(const settings& s) {
   if (s.nul) return {io::framing::nul};
   if (s.format == "msgpack") return {io::framing::msgpack};
@@ -188,22 +199,37 @@ void print_summary(const ventilator_stats& c, double seconds) {
   if (std::fflush(stdout) != 0) throw error(exit_code::io, "cannot write to standard output");
 }
 
+/// `--failed tasks tasks` would empty the tasks before they are read.
+void keep_inputs(const settings& s) {
+  const auto check = [&](const char* option, const std::string& output) {
+    const auto& inputs = s.inputs.empty() ? std::vector<std::string>{"-"} : s.inputs;
+    for (const auto& input : inputs)
+      if (!output.empty() && io::is_same_file(input, output))
+        throw error(exit_code::usage, std::string(option) + " " + output +
+                                          ": tasks are read from that file: say another one");
+  };
+  check("--failed", s.failed);
+  if (collects(s)) check("--out", s.output.out);
+  check("--joblog", s.output.joblog.substr(s.output.joblog.starts_with('+') ? 1 : 0));
+}
+
 int run(settings& s, node_context& context) {
   if (s.plain.on) return run_plain_ventilator(s.node, s.inputs, input_format(s), context);
-  const bool collects = s.node.sink.empty() && !s.node.sink_connects;
-  if (collects && !s.summary.empty() && s.output.out == "-" && s.output.format != "null")
+  if (collects(s) && !s.summary.empty() && s.output.out == "-" && s.output.format != "null")
     throw error(exit_code::usage,
                 "--summary and the results would both go to standard output: say --out FILE or "
                 "--output-format null");
+  keep_inputs(s);
   signals ends;
   s.node.name = context.name;
   forward_notices(s.node, context.say);
   const io::record_format format = input_format(s);
   std::optional<io::output> failed;
   if (!s.failed.empty())
-    failed.emplace(io::output::to_file(s.failed, io::if_exists::overwrite));
+    failed.emplace(
+        io::output::to_file(s.failed, io::if_exists::overwrite, io::claim::whole_run));
   s.node.on_given_up = [&](const result& what, std::string_view payload) {
-    if (!collects)
+    if (!collects(s))
       context.say.detail("task " + std::to_string(what.id.seq) +
                          " failed for good: " + what.details->message);
     if (!failed) return;
@@ -213,7 +239,7 @@ int run(settings& s, node_context& context) {
   };
   const int stop_fd = eventfd(0, EFD_CLOEXEC);
   std::optional<weir::ventilator> node;
-  if (collects)
+  if (collects(s))
     node.emplace(s.node, open_output(s.output, context.say));
   else
     node.emplace(s.node);
@@ -295,6 +321,7 @@ int main(int argc, char** argv) {
               {"--sink", "--sink-connects", "--heartbeat", "--window", "--max-attempts",
                "--retry-delay", "--task-timeout", "--failed", "--summary", "--keep-order",
                "--out", "--output-format", "--tag", "--joblog", "--append", "--overwrite"});
+          check_output(app, s);
         });
       },
       [&](node_context& context) { return run(s, context); });

@@ -71,6 +71,38 @@ TEST_SUITE("output") {
     }
   }
 
+  TEST_CASE("a file that somebody writes for a whole run is left as it is") {
+    const temp_dir dir;
+    const std::string path = dir.path("results");
+    output first = output::to_file(path, if_exists::refuse, claim::whole_run);
+    const auto refused = [&](if_exists existing) {
+      try {
+        (void)output::to_file(path, existing, claim::whole_run);
+        return false;
+      } catch (const error& e) {
+        CHECK(e.code() == exit_code::in_use);
+        CHECK(std::string(e.what()).find(path) != std::string::npos);
+        return true;
+      }
+    };
+    CHECK(refused(if_exists::refuse));  // still empty
+    first.write("precious\n");
+    CHECK(refused(if_exists::overwrite));
+    CHECK(refused(if_exists::append));
+    CHECK(content_of(path) == "precious\n");
+  }
+
+  TEST_CASE("when its writer is gone it can be written again, and some may append together") {
+    const temp_dir dir;
+    const std::string path = dir.file("results", "old\n");
+    { const output gone = output::to_file(path, if_exists::overwrite, claim::whole_run); }
+    output one = output::to_file(path, if_exists::append, claim::whole_run);
+    output other = output::to_file(path, if_exists::append, claim::whole_run);
+    one.write("1\n");
+    other.write("2\n");
+    CHECK(content_of(path) == "1\n2\n");
+  }
+
   TEST_CASE("a full disk is an I/O error that names the file") {
     output out = output::to_file("/dev/full", if_exists::refuse);
     try {

@@ -178,6 +178,25 @@ class Sources(Case):
         self.ends(node, 66)
         self.assertSays(node, text)
 
+    def test_a_file_that_is_read_is_not_written(self):
+        tasks = self.write("tasks", b"1\n2\n")
+        link = self.path("link")
+        os.symlink(tasks, link)
+        for options in (("--failed", tasks, tasks), ("--failed", link, "empty", tasks),
+                        ("--out", tasks, "--overwrite", link), ("--joblog", tasks, tasks),
+                        ("--out", tasks, "--append", tasks), ("--joblog", "+" + tasks, tasks)):
+            with self.subTest(options=options):
+                node = self.ventilator("--bind", self.endpoint(), *options)
+                self.ends(node, 64)
+                self.assertSays(node, "tasks are read from that file")
+                self.assertEqual(self.read("tasks"), b"1\n2\n")
+
+    def test_standard_input_is_not_written_either(self):
+        node = self.ventilator("--bind", self.endpoint(), "--failed",
+                               self.path("ventilator1.in"), input=b"1\n")
+        self.ends(node, 64)
+        self.assertEqual(self.read("ventilator1.in"), b"1\n")
+
     def test_a_missing_file_is_named(self):
         self.refused(self.path("nowhere"), "nowhere.*No such file or directory")
 

@@ -87,6 +87,11 @@ class Mistakes(Case):
                 ("worker", ("--max-output", "17M", "--", "cat")),
                 ("sink", ("--format", "xml")),
                 ("sink", ("--tag", "--format", "jsonl")),
+                ("sink", ("--plain", "--expect", "-1")),
+                ("sink", ("--plain", "--expect", "1.5")),
+                ("ventilator", ("--sink", "ipc:///tmp/weir", "--out", "results")),
+                ("ventilator", ("--sink", "ipc:///tmp/weir", "--keep-order")),
+                ("ventilator", ("--sink-connects", "--joblog", "log")),
                 ("sink", ("unexpected",))):
             with self.subTest(program=program, arguments=arguments):
                 node = self.fails(64, "^weir-%s: " % program, program, *arguments)

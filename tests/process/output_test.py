@@ -143,6 +143,35 @@ class WhereTo(Case):
         self.assertEqual(self.read("out"), b"old\n")
         worker.kill()
 
+    def test_a_second_sink_by_mistake_leaves_the_files_of_the_first_alone(self):
+        files = ("--out", self.path("out"), "--overwrite", "--joblog", self.path("log"))
+        first, tasks = self.endpoint(), self.endpoint()
+        sink = self.start("sink", "--bind", first, "--format", "lines", "--serve", *files)
+        self.worker("--from", tasks, "--serve", *ECHO)
+        self.ends(self.ventilator("--bind", tasks, "--sink", first, input=b"1\n"), 0)
+        for place in (first, self.endpoint()):
+            second = self.start("sink", "--bind", place, *files)
+            self.ends(second, 75)
+            self.assertSays(second, "out is being written by another process")
+        self.ends(self.ventilator("--bind", tasks, "--sink", first, input=b"2\n"), 0)
+        sink.send(15)
+        self.ends(sink, 0)
+        self.assertEqual(self.read("out"), b"1\n2\n")
+        self.assertEqual(len(self.read("log").splitlines()), 3)
+
+    def test_a_second_ventilator_by_mistake_leaves_the_failed_tasks_of_the_first_alone(self):
+        tasks, failed = self.endpoint(), self.path("failed")
+        first = self.start("ventilator", "--bind", tasks, "--max-attempts", "1", "--failed",
+                           failed, input=PIPE)
+        self.worker("--from", tasks, "--", "false")
+        first.feed(b"1\n", more=True)
+        wait_until(lambda: os.path.exists(failed) and self.read("failed"), "the first task has failed")
+        second = self.start("ventilator", "--bind", tasks, "--failed", failed, input=b"2\n")
+        self.ends(second, 75)
+        first.feed(b"")
+        self.ends(first, 1)
+        self.assertEqual(self.read("failed"), b"1\n")
+
     def test_append_adds_to_it(self):
         node, _ = self.run_into("--out", self.write("out", b"old\n"), "--append")
         self.ends(node, 0)

@@ -43,10 +43,10 @@ void cut_partial_line(const std::string& file) {
   ::close(fd);
 }
 
-output open_log(const std::string& file) {
-  if (!file.starts_with('+')) return output::to_file(file, if_exists::overwrite);
+output open_log(const std::string& file, claim held) {
+  if (!file.starts_with('+')) return output::to_file(file, if_exists::overwrite, held);
   cut_partial_line(file.substr(1));
-  return output::to_file(file.substr(1), if_exists::append);
+  return output::to_file(file.substr(1), if_exists::append, held);
 }
 
 bool has_content(int fd) {
@@ -66,7 +66,7 @@ int exit_value(status code, const outcome_details& details) {
 
 }  // namespace
 
-joblog::joblog(const std::string& file) : out_(open_log(file)) {
+joblog::joblog(const std::string& file, claim held) : out_(open_log(file, held)) {
   if (!has_content(out_.fd())) pending_ = header;
 }
 

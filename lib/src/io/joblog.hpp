@@ -39,10 +39,10 @@ struct joblog_entry {
 ///   log.flush();
 ///
 /// Threads    One at a time. flush() may block.
-/// Errors     Constructor: cannot_create. flush: as output::write.
+/// Errors     Constructor: as output::to_file. flush: as output::write.
 class joblog {
  public:
-  explicit joblog(const std::string& file);
+  explicit joblog(const std::string& file, claim held = claim::none);
 
   void write(const proto::result_run& run, const source_id& source);
   /// For who knows what the tasks are.

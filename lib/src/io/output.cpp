@@ -5,6 +5,7 @@
 #include <climits>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,19 @@ bool is_null_device(const struct stat& about) {
          null.st_rdev == about.st_rdev;
 }
 
+bool look_at(const std::string& path, int standard, struct stat& about) {
+  return (path == "-" ? ::fstat(standard, &about) : ::stat(path.c_str(), &about)) == 0;
+}
+
+/// The lock goes when the last descriptor does, so with the process, however it ends.
+void claim_file(int fd, const std::string& path, if_exists existing) {
+  const int kind = existing == if_exists::append ? LOCK_SH : LOCK_EX;
+  // Some network file systems have no locks: there it goes without.
+  if (::flock(fd, kind | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw error(exit_code::in_use,
+                path + " is being written by another process (or is given twice)");
+}
+
 }  // namespace
 
 broken_pipe::broken_pipe(const std::string& what)
@@ -45,20 +59,23 @@ output::output(int fd, std::string name, bool owned)
 
 output output::to_fd(int fd, std::string name) { return {fd, std::move(name), false}; }
 
-output output::to_file(const std::string& path, if_exists existing) {
+output output::to_file(const std::string& path, if_exists existing, claim held) {
   if (path == "-") return to_fd(STDOUT_FILENO, "standard output");
   int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
   if (existing == if_exists::append) flags |= O_APPEND;
-  if (existing == if_exists::overwrite) flags |= O_TRUNC;
   const int fd = ::open(path.c_str(), flags, 0666);
   if (fd < 0) throw_errno(exit_code::cannot_create, "creating " + path);
   output out(fd, path, true);
   struct stat about {};
-  if (existing == if_exists::refuse && ::fstat(fd, &about) == 0 && S_ISREG(about.st_mode) &&
-      about.st_size > 0)
+  if (::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) return out;
+  if (existing == if_exists::refuse && about.st_size > 0)
     throw error(
         exit_code::cannot_create,
         path + " exists and is not empty (--append adds to it, --overwrite replaces it)");
+  if (held == claim::whole_run) claim_file(fd, path, existing);
+  // Not by O_TRUNC: what another process is writing must still be there when it is refused.
+  if (existing == if_exists::overwrite && ::ftruncate(fd, 0) != 0)
+    throw_errno(exit_code::cannot_create, "emptying " + path);
   return out;
 }
 
@@ -129,6 +146,12 @@ bool output::can_write_now(std::size_t bytes) const {
 void output::fail(int number) const {
   if (number == EPIPE) throw broken_pipe("writing " + name_ + ": nobody reads it any more");
   throw_errno(exit_code::io, "writing " + name_, number);
+}
+
+bool is_same_file(const std::string& input, const std::string& output) {
+  struct stat in {}, out {};
+  return look_at(input, STDIN_FILENO, in) && look_at(output, STDOUT_FILENO, out) &&
+         S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
 }
 
 }  // namespace weir::io

@@ -16,6 +16,12 @@ namespace weir::io {
 /// What to do with a file that exists and is not empty.
 enum class if_exists : std::uint8_t { refuse, append, overwrite };
 
+/// Whether others may have the file open meanwhile.
+enum class claim : std::uint8_t {
+  none,
+  whole_run,  ///< it is not touched if another process has claimed it; some may append together
+};
+
 /// Whoever read our output has gone. Its code() is 141, as a shell reports SIGPIPE, so that
 /// `weir-sink | head` ends as other filters do; it is no error worth a message.
 class broken_pipe : public error {
@@ -29,13 +35,15 @@ class broken_pipe : public error {
 ///   out.write("hello\n");
 ///
 /// Threads    One at a time. write() blocks until all is written; see can_write_now().
-/// Errors     to_file: cannot_create, saying which option helps. write: broken_pipe, or io with
-///            the path and the reason. How much was written before a failure is unknown.
+/// Errors     to_file: cannot_create, saying which option helps; in_use, if another one has
+///            claimed it. write: broken_pipe, or io with the path and the reason. How much was
+///            written before a failure is unknown.
 class output {
  public:
   /// `-` is standard output. What is not a regular file (a FIFO, /dev/null) is written to
   /// whatever `existing` says.
-  [[nodiscard]] static output to_file(const std::string& path, if_exists existing);
+  [[nodiscard]] static output to_file(const std::string& path, if_exists existing,
+                                      claim held = claim::none);
   /// Borrows `fd`; `name` is for messages.
   [[nodiscard]] static output to_fd(int fd, std::string name);
   ~output();
@@ -66,5 +74,9 @@ class output {
   bool owned_ = false;
   kind kind_ = kind::other;
 };
+
+/// Whether these two are one regular file, by whatever name: what is written to it destroys
+/// what is read, or is read again without end. "-" is standard input, and standard output.
+[[nodiscard]] bool is_same_file(const std::string& input, const std::string& output);
 
 }  // namespace weir::io
