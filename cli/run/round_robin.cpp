@@ -75,8 +75,10 @@ void round_robin_runner::run(exec::claim& tasks) {
     const bool first = number_ == 0;
     if (context_.rules.level() == governor::pressure::none &&
         or_end_the_run([&] { serve(tasks, i); })) {
-      // Before the wait: its memory may be what the reader of the next block waits for.
       tasks.succeed(i, {});
+      // It may be what the reader of the next block waits for, and outcomes of a slot that has
+      // not returned are not looked at.
+      context_.tasks.drop_input(tasks.id(i).seq);
       if (first) (void)or_end_the_run([this] { wait_for_others(); });
       continue;
     }

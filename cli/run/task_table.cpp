@@ -37,6 +37,18 @@ bool task_table::finish(std::uint64_t seq, local_attempt attempt, std::uint32_t 
   return over && !std::exchange(task.counted, true);
 }
 
+void task_table::drop_input(std::uint64_t seq) {
+  std::string input;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = records_.find(seq);
+    if (it == records_.end()) return;
+    input.swap(it->second->input);
+    bytes_ -= input.size();
+  }
+  if (!input.empty()) room_.notify_one();
+}
+
 void task_table::skip(std::uint64_t seq) {
   const std::lock_guard lock(mutex_);
   const auto it = records_.find(seq);

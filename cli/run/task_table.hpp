@@ -33,7 +33,7 @@ struct local_attempt {
 struct task_record {
   std::uint64_t number = 0;  ///< {#}: counts those that --resume skips too, unlike seq
   arguments values;
-  std::string input{};  ///< --pipe: for standard input, of any size; gone once it is finished
+  std::string input{};  ///< --pipe: for standard input, of any size; gone once it is read
   // Under the table's lock:
   std::optional<local_attempt> last;  ///< the newest local attempt
   std::uint32_t failures = 0;         ///< local attempts that failed by themselves
@@ -61,6 +61,8 @@ class task_table {
   /// counted now: it has succeeded, or failed for the `most_failures`th time.
   [[nodiscard]] bool finish(std::uint64_t seq, local_attempt attempt,
                             std::uint32_t most_failures);
+  /// Its input has been read, and nobody will read it again: there is room for more.
+  void drop_input(std::uint64_t seq);
   /// It is not to be run, or was ended, because the run ends.
   void skip(std::uint64_t seq);
   /// For who writes its outcome; null if it was taken before.
