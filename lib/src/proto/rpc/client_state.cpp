@@ -61,6 +61,7 @@ void client_state::on_events(std::vector<links::event>& events, peer_id from, ti
   for (const auto& e : events) {
     switch (e.what) {
       case links::change::joined:
+      case links::change::met:
         on_joined(e, from, now, out);
         break;
       case links::change::refused:
@@ -97,6 +98,7 @@ void client_state::on_joined(const links::event& e, peer_id from, time_point now
   p.info = e.info;
   p.gateway = e.info.role == role::gateway;
   p.used = now;
+  if (e.what == links::change::met) return;
   caller_.joined(e.who);
   if (!fresh) return;
   if (p.gateway) gateways_.push_back(e.who);
