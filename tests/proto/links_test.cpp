@@ -435,7 +435,7 @@ TEST_SUITE("links") {
     REQUIRE(events.size() == 2);
     CHECK(events[0].what == change::restarted);
     CHECK(events[0].who == session_id{5});
-    CHECK(events[1].what == change::joined);
+    CHECK(events[1].what == change::met);
     CHECK(events[1].who == session_id{6});
     CHECK(machine.size() == 1);
     CHECK(machine.on(p2) == session_id{6});

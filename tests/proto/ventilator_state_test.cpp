@@ -35,6 +35,17 @@ TEST_SUITE("ventilator: dispatch") {
     CHECK(silent(v.out));
   }
 
+  TEST_CASE("a second connection to a worker changes nothing about what it gets") {
+    ventilator v;
+    v.worker_joins(5, 4);
+    v.machine.link_opened(peer_id{20}, v.now, v.out);
+    (void)take<hello>(v.out, 20);
+    v.hears(20, welcome{wire_version, who(role::worker, 5), 1000});
+    CHECK(silent(v.out));
+    v.feeds(3);
+    CHECK(v.given(5) == seq_ranges{{1, 3}});
+  }
+
   TEST_CASE("a time limit is said to the worker, or the longest that can be said") {
     for (const auto& [limit, said] : {std::pair{milliseconds(UINT32_MAX), UINT32_MAX},
                                       {hours(50 * 24), UINT32_MAX},

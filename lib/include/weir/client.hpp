@@ -227,9 +227,8 @@ inline mixed_batch client_view::batch() const { return mixed_batch(*this); }
 /// MSGPACK_DEFINE. Nothing is generated.
 ///
 /// Delivery   Every call ends exactly once, at its deadline at the latest (5 s if none is
-/// given),
-///            whatever dies. A method is run at most once, and again only where it is declared
-///            idempotent, or call_settings say that it does no harm.
+///            given), whatever dies. A method is run at most once, and again only where it is
+///            declared idempotent, or call_settings say that it does no harm.
 /// Threads    Any, all at once.
 /// Ownership  Copies arguments. Calls that are open when this is destroyed end as `cancelled`.
 /// Errors     The constructor throws weir::error for what the caller can mend. Calls that fail

@@ -58,12 +58,10 @@ struct gateway_stats {
 ///     g.run();  // until drain() or stop()
 ///
 /// Delivery   Holds nothing that matters but the calls in flight, and the spool, which is on
-/// disk:
-///            a submitted call has exactly one outcome, whatever is killed
+///            disk: a submitted call has exactly one outcome, whatever is killed
 ///            (docs/failure_model.md, "a gateway").
 /// Threads    Construct, run and destroy on one thread. drain(), stop() and stats() may be
-/// called
-///            from any.
+///            called from any.
 /// Errors     The constructor throws weir::error for what the caller can mend: a malformed
 ///            endpoint, an address in use; a spool that is in use (`in_use`), damaged (`data`),
 ///            or cannot be made. run() throws `io` or `data` if the spool's file cannot be used

@@ -170,8 +170,8 @@ class raw_reader {
   ~raw_reader();
 
   /// Waits for the next element, one MessagePack value; nothing behind the last. Valid until
-  /// the next call of next(). Errors     rpc_error: the stream ended with an error; elements
-  /// before it come first.
+  /// the next call of next().
+  /// Errors     rpc_error: the stream ended with an error; elements before it come first.
   [[nodiscard]] std::optional<std::string_view> next();
   /// Ends it: what has arrived can still be read, then next() throws `cancelled`.
   void cancel() noexcept;
@@ -195,9 +195,8 @@ class raw_reader {
 ///
 /// Delivery   Every call ends exactly once, at its deadline at the latest, whatever dies.
 /// Threads    Any, all at once. There is a loop thread; posted work and callbacks run on it,
-/// one
-///            at a time. They may call anything here, wait for other calls too, but while they
-///            do, no other callback runs.
+///            one at a time. They may call anything here, wait for other calls too, but while
+///            they do, no other callback runs.
 /// Ownership  Copies arguments. Calls that are open when this is destroyed end as `cancelled`.
 /// Errors     The constructor throws weir::error for what the caller can mend: a malformed
 ///            endpoint, an address in use. What becomes of a call is a value.

@@ -40,11 +40,10 @@ class results {
 /// Puts results where they belong. A sink, or a ventilator without one, owns one.
 ///
 /// Delivery   Each task once. It is acknowledged to its ventilator after the flush() that
-/// follows
-///            its write(): what flush() has not confirmed may come again after a restart.
+///            follows its write(): what flush() has not confirmed may come again after a
+///            restart.
 /// Threads    One call at a time, on the node's writer thread, or on its loop thread when
-/// ready()
-///            said so.
+///            ready() said so.
 /// Errors     What write() or flush() throws stops the node: nothing of that batch is
 ///            acknowledged, and run() throws it on.
 class result_store {

@@ -47,8 +47,7 @@ struct sink_stats {
 ///            arrive wins. After a restart, what had been handed over and not yet acknowledged
 ///            comes again (docs/failure_model.md, "the sink dies").
 /// Threads    Construct, run and destroy on one thread. stop() and stats() may be called from
-/// any.
-///            The handler runs on a thread of its own, one call at a time.
+///            any. The handler runs on a thread of its own, one call at a time.
 /// Ownership  Copies its options, keeps the handler or store.
 /// Errors     The constructor throws weir::error for what the caller can mend: a malformed
 ///            endpoint, an address in use. run() throws `unavailable` if a ventilator went away

@@ -77,7 +77,7 @@ void check_report(const submitted_report& report);
 /// Threads    Any.
 /// Ownership  Must not be used beyond the client's end.
 /// Errors     rpc_error: the call's own; `not_found` if the gateway does not know it (any
-/// more).
+///            more).
 template <class R = void>
 class submitted {
  public:

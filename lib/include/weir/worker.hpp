@@ -109,9 +109,8 @@ concept task_handler = std::invocable<F&, task&> &&
 ///            acknowledgement is late. Its outcome is written once. A call is run once, unless
 ///            its caller or gateway sends it again; they do so only where that is safe.
 /// Threads    Construct, run and destroy on one thread. stop() and stats() may be called from
-/// any.
-///            The handler is called on `slots` threads at a time and must bear that. A handler
-///            may take hours: liveness is shown by another thread.
+///            any. The handler is called on `slots` threads at a time and must bear that. A
+///            handler may take hours: liveness is shown by another thread.
 /// Ownership  Copies its options, keeps the handler.
 /// Errors     The constructor throws weir::error for what the caller can mend. run() throws
 ///            `unavailable` when there was no ventilator, or nowhere to deliver, for
@@ -135,7 +134,8 @@ class worker {
   /// It is called on up to `slots` threads at a time, or on the thread of run() or one beside
   /// it while it has been quick lately (less than 50 us); it may call methods itself. What it
   /// throws is the call's outcome: an rpc_error as it is, anything else as `unknown` with its
-  /// type. Errors     weir::error `usage`: a name that is taken, empty, too long, or weir's own
+  /// type.
+  /// Errors     weir::error `usage`: a name that is taken, empty, too long, or weir's own
   ///            ("weir.").
   template <class F>
   worker& expose(std::string name, F handler, method_options options = {});

@@ -38,9 +38,8 @@ namespace weir::exec {
 ///            stream come before. What was expired or cancelled before it began is answered
 ///            without running it, and says so.
 /// Threads    give(), help(), take(), cancel(), grant(), tick(), stop(): one at a time; while
-/// one
-///            is in help(), others may call the rest. `wake` is called on any thread, with no
-///            lock held, at most once between two take()s: there is something to take.
+///            one is in help(), others may call the rest. `wake` is called on any thread, with
+///            no lock held, at most once between two take()s: there is something to take.
 class call_pool final : private report_taker {
  public:
   struct method {

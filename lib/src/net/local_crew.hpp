@@ -21,8 +21,7 @@ namespace weir::net {
 ///       machine.tick(now, out);
 ///
 /// Threads    Members are called by whoever holds the ventilator's loop lock, stop() by the
-/// loop.
-///            `wake` is called on the slots' threads, see exec::pool.
+///            loop. `wake` is called on the slots' threads, see exec::pool.
 class local_crew {
  public:
   local_crew(const local_slots& how, std::function<void()> wake);

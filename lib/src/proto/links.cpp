@@ -187,8 +187,7 @@ void links::on_welcome(peer_id peer, const welcome& w, time_point now, outbox& o
     end_predecessor(peer, w.self, events);
     c.joined = false;
     c.session = w.self.session;
-    // For those to whom it matters where this connection leads, see behind().
-    events.push_back({change::joined, w.self.session, w.self, {}});
+    events.push_back({change::met, w.self.session, w.self, {}});
     return;
   }
   const auto beat = std::max<duration>(std::chrono::milliseconds(w.heartbeat_ms),

@@ -35,9 +35,11 @@ class links {
   };
 
   enum class change : std::uint8_t {
-    joined,     ///< new, or back after a broken connection: compare what both ends hold
-    broken,     ///< its connection closed and it has not come back: treat it as dead
-    expired,    ///< silent for too long: treat it as dead
+    joined,   ///< new, or back after a broken connection: compare what both ends hold
+    met,      ///< where we connected is somebody whose session another connection carries, and
+              ///< goes on to: see behind()
+    broken,   ///< its connection closed and it has not come back: treat it as dead
+    expired,  ///< silent for too long: treat it as dead
     restarted,  ///< the same endpoint answers with another session: this one is dead for good
     refused,    ///< where we connected, or a ventilator's sink, sent an ERROR that will not go
                 ///< away

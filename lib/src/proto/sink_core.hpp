@@ -22,9 +22,8 @@ namespace weir::proto {
 ///                                                       worker
 ///
 /// Delivery   A task is handed to `commits` once in the life of this object, and acknowledged
-/// only
-///            after on_committed(). The first outcome to arrive wins, whichever attempt it is
-///            of.
+///            only after on_committed(). The first outcome to arrive wins, whichever attempt it
+///            is of.
 /// Memory     Proportional to what is staged, plus one map entry per gap in each source's
 ///            sequence.
 class sink_core {

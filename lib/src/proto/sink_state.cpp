@@ -28,6 +28,7 @@ void sink_state::on_message(peer_id peer, message m, time_point now, outbox& out
 
 void sink_state::on_events(std::vector<links::event>& events, time_point now, outbox& out) {
   for (const auto& e : events) {
+    if (e.what == links::change::met) continue;
     if (e.what == links::change::refused) {
       fatal_ = "refused by the other end: " + e.text;
       continue;

@@ -17,7 +17,7 @@ void ventilator_state::on_events(std::vector<links::event>& events, time_point n
   for (const auto& e : events) {
     if (e.what == links::change::joined)
       on_joined(e, now, out);
-    else
+    else if (e.what != links::change::met)
       on_left(e, now, out);
   }
   events.clear();

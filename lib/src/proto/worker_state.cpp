@@ -74,6 +74,8 @@ void worker_state::on_events(std::vector<links::event>& events, time_point now, 
   for (const auto& e : events) {
     if (e.what == links::change::joined)
       on_joined(e, now, out);
+    else if (e.what == links::change::met)
+      on_met(e, now, out);
     else
       on_left(e, now, out);
   }
@@ -97,6 +99,12 @@ void worker_state::on_joined(const links::event& e, time_point now, outbox& out)
   if (options_.results_to.empty()) want_sink(e.info.results_to, out);
   deliver_all(e.who, std::nullopt, now, out);
   resync(e.who, now, out);
+}
+
+/// It matters where a connection leads; but what both ends hold is as it was.
+void worker_state::on_met(const links::event& e, time_point now, outbox& out) {
+  if (e.info.role == role::sink) on_sink_joined(e, now, out);
+  std::erase_if(awaited_, [&](peer_id peer) { return links_.behind(peer) == e.who; });
 }
 
 void worker_state::on_sink_joined(const links::event& e, time_point now, outbox& out) {

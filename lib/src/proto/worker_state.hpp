@@ -143,6 +143,7 @@ class worker_state {
 
   void on_events(std::vector<links::event>& events, time_point now, outbox& out);
   void on_joined(const links::event& e, time_point now, outbox& out);
+  void on_met(const links::event& e, time_point now, outbox& out);
   void on_left(const links::event& e, time_point now, outbox& out);
   void on_sink_joined(const links::event& e, time_point now, outbox& out);
   void resync(session_id to, time_point now, outbox& out);

@@ -27,13 +27,11 @@ namespace weir::store {
 ///            completed is on the disk. Work may be done twice, if the first time was undone:
 ///            it changes nothing but the table.
 /// Bounds     Results that were read and not delivered: some `most_bytes_read`. More is not
-/// read
-///            before deliver().
+///            read before deliver().
 /// Threads    All members are the loop's; work is called on the writer's thread.
 /// Errors     The constructor throws what call_table's does. deliver() throws if the file
-/// cannot
-///            be used any more. Without space, work that can be refused is refused, and the
-///            rest is tried again every second.
+///            cannot be used any more. Without space, work that can be refused is refused, and
+///            the rest is tried again every second.
 class spool {
  public:
   using completion = std::function<void()>;

@@ -30,15 +30,15 @@ struct call_key {
 /// Calls taken by one node, a worker or a gateway, from its callers. Used by both.
 ///
 /// Delivery   Each (caller session, number) is taken once, however often it arrives, and
-/// answered
-///            once. An answer is kept until the caller's `low` has passed it, within bounds,
-///            and sent again when the caller asks again after a reconnect. If it was dropped
-///            for those bounds, the repeated call is answered `unavailable`, "the reply was
-///            lost". A session that was lost and comes back after all is still remembered for
-///            what it has sent (the last `remembered` of them), so that nothing is run twice.
+///            answered once. An answer is kept until the caller's `low` has passed it, within
+///            bounds, and sent again when the caller asks again after a reconnect. If it was
+///            dropped for those bounds, the repeated call is answered `unavailable`, "the reply
+///            was lost". A session that was lost and comes back after all is still remembered
+///            for what it has sent (the last `remembered` of them), so that nothing is run
+///            twice.
 /// Errors     A caller that goes far beyond the largest window is answered
-/// `resource_exhausted`. What would wait for a caller that does not read, beyond a bound in
-/// bytes, is answered `unavailable`, "the reply was lost".
+///            `resource_exhausted`. What would wait for a caller that does not read, beyond a
+///            bound in bytes, is answered `unavailable`, "the reply was lost".
 ///
 /// Pure, like links, of which it needs one to send through. Nothing is sent before flush().
 class callee {

@@ -62,6 +62,7 @@ void client_state::on_events(std::vector<links::event>& events, peer_id from, ti
   for (const auto& e : events) {
     switch (e.what) {
       case links::change::joined:
+      case links::change::met:
         on_joined(e, from, now, out);
         break;
       case links::change::refused:
@@ -96,6 +97,7 @@ void client_state::on_joined(const links::event& e, peer_id from, time_point now
   p.info = e.info;
   p.gateway = e.info.role == role::gateway;
   p.used = now;
+  if (e.what == links::change::met) return;
   caller_.joined(e.who);
   if (!fresh) return;
   if (peers_.size() == 1) complete_by_ = now + links_.heartbeat();

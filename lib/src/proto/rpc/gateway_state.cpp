@@ -88,6 +88,7 @@ void gateway_state::on_message(peer_id peer, message m, time_point now, gateway_
 void gateway_state::on_events(std::vector<links::event>& events, time_point now,
                               gateway_outbox& out) {
   for (const auto& e : events) {
+    if (e.what == links::change::met) continue;
     const bool is_worker = e.info.role == role::worker;
     if (e.what == links::change::joined) {
       if (!is_worker) {

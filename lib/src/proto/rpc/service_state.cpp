@@ -97,7 +97,7 @@ void service_state::on_events(std::vector<links::event>& events, time_point now,
   for (const auto& e : events) {
     if (e.what == links::change::joined)
       on_joined(e, now, out);
-    else
+    else if (e.what != links::change::met)
       on_left(e, out);
   }
   events.clear();

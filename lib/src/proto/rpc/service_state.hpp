@@ -50,8 +50,7 @@ struct service_outbox : outbox {
 /// answered in here.
 ///
 /// Delivery   See callee. Each call given to the slots has to be answered with on_replied(),
-/// also
-///            when nobody waits for it any more.
+///            also when nobody waits for it any more.
 ///
 /// Pure: see links. Call tick() after each round of messages and answers: what has to be sent
 /// is sent there.
