@@ -173,6 +173,13 @@ TEST_SUITE("client") {
     over.release();
   }
 
+  TEST_CASE("a deadline may be as long as can be said") {
+    scene s([](weir::worker& w) { w.expose("add", [](int a, int b) { return a + b; }); });
+    const auto longest = std::chrono::milliseconds::max();
+    CHECK(s.c->with({.deadline = longest, .hedge_after = longest, .idempotent = true})
+              .call<int>("add", 1, 2) == 3);
+  }
+
   TEST_CASE("a client without anybody at the other end says so at the deadline") {
     const folder sockets;
     client c{{{.connect = {sockets.endpoint("nobody")}}}};

@@ -3,6 +3,8 @@
 #include <weir/error.hpp>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <utility>
 
 namespace weir {
@@ -25,6 +27,11 @@ reply_view view_of(const proto::call_outcomes& o, std::uint32_t item, std::strin
   v.retry_after = std::chrono::milliseconds(d.retry_ms);
   v.never_started = d.never_started;
   return v;
+}
+
+/// As much as there is in all clocks, and on the wire.
+std::chrono::milliseconds bounded(std::chrono::milliseconds time) {
+  return std::min(time, std::chrono::milliseconds(UINT32_MAX));
 }
 
 }  // namespace
@@ -95,12 +102,12 @@ void raw_client::impl::hand_over(net::intake_run& run, proto::time_point now) {
   if (!stated) calls.unstated_since = run.started;
   calls.latest = run.limit;
   calls.deadline =
-      std::min(run.started + (stated ? given.deadline : options.deadline), run.limit);
+      std::min(run.started + bounded(stated ? given.deadline : options.deadline), run.limit);
   calls.method = std::move(run.method);
   calls.options = std::move(run.options);
   calls.retries = given.retries;
   calls.idempotent = given.idempotent;
-  calls.hedge_after = given.hedge_after;
+  calls.hedge_after = bounded(given.hedge_after);
   if (run.reader) streams.emplace(run.first, std::move(run.reader));
   if (given.on_progress)
     for (std::uint32_t i = 0; i < calls.arguments.size(); ++i)
