@@ -29,13 +29,23 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t width
   return out;
 }
 
-/// CLI11 calls the values of a choice "TEXT:{raw,lines}": that is raw|lines.
+/// CLI11 calls the values of a choice "TEXT:{raw,lines}": that is raw|lines. Other checks are
+/// "N:UINT in [1 - 9]": that is N.
 std::string value_name(std::string type) {
   const std::size_t open = type.find(":{");
-  if (open == std::string::npos || type.back() != '}') return type;
+  if (open == std::string::npos || type.back() != '}') return type.substr(0, type.find(':'));
   type = type.substr(open + 2, type.size() - open - 3);
   std::replace(type.begin(), type.end(), ',', '|');
   return type;
+}
+
+/// " (1 to 9)" of "N:UINT in [1 - 9]".
+std::string range_text(const std::string& type) {
+  const std::size_t open = type.find(" in [");
+  const std::size_t middle = type.find(" - ", open);
+  if (middle == std::string::npos || type.back() != ']') return {};
+  return " (" + type.substr(open + 5, middle - open - 5) + " to " +
+         type.substr(middle + 3, type.size() - middle - 4) + ")";
 }
 
 std::string default_text(const CLI::Option& option) {
@@ -102,6 +112,7 @@ std::string option_synopsis(const CLI::Option& option) {
 
 std::string option_description(const CLI::Option& option) {
   std::string out = option.get_description();
+  out += range_text(option.get_type_name());
   if (option.get_required()) out += " (required)";
   out += default_text(option);
   if (!option.get_envname().empty()) out += " [env: " + option.get_envname() + "]";

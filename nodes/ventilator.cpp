@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cstdio>
 #include <optional>
+#include <utility>
 
 using namespace weir;
 using namespace weir::nodes;
@@ -141,6 +142,29 @@ io::record_format input_format(const settings& s) {
   return {io::framing::lines};
 }
 
+/// Writes the tasks that were given up.
+class failed_tasks {
+ public:
+  failed_tasks(const std::string& file, io::record_format format)
+      : file_(io::output::to_file(file, io::if_exists::overwrite, io::claim::whole_run)),
+        format_(std::move(format)) {}
+
+  void add(std::string_view payload) {
+    // The end of an input: what came behind it would be cut in the wrong places.
+    const bool is_short = format_.how == io::framing::fixed && payload.size() < format_.size;
+    std::string record;
+    io::append_record(is_short ? short_ : record, format_, payload);
+    file_.write(record);
+  }
+  /// When no more will come.
+  void finish() { file_.write(std::exchange(short_, {})); }
+
+ private:
+  io::output file_;
+  io::record_format format_;
+  std::string short_;
+};
+
 /// Reads tasks on a thread of its own, as fast as the ventilator takes them.
 class feeder {
  public:
@@ -224,18 +248,14 @@ int run(settings& s, node_context& context) {
   s.node.name = context.name;
   forward_notices(s.node, context.say);
   const io::record_format format = input_format(s);
-  std::optional<io::output> failed;
-  if (!s.failed.empty())
-    failed.emplace(
-        io::output::to_file(s.failed, io::if_exists::overwrite, io::claim::whole_run));
+  std::optional<failed_tasks> failed;
+  if (!s.failed.empty()) failed.emplace(s.failed, format);
   s.node.on_given_up = [&](const result& what, std::string_view payload) {
     if (!collects(s))
       context.say.detail("task " + std::to_string(what.id.seq) +
                          " failed for good: " + what.details->message);
-    if (!failed) return;
-    std::string record;
-    io::append_record(record, format, payload);
-    failed->write(record);
+    // What was too large to be a task is not there to be written.
+    if (failed && what.attempt > 0) failed->add(payload);
   };
   const int stop_fd = eventfd(0, EFD_CLOEXEC);
   std::optional<weir::ventilator> node;
@@ -288,6 +308,7 @@ int run(settings& s, node_context& context) {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto n = ::write(stop_fd, &one, sizeof one);
     reader.join();
+    if (failed) failed->finish();
     if (failure) std::rethrow_exception(failure);
   }
   ::close(stop_fd);

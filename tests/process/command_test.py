@@ -188,6 +188,32 @@ class Failures(Case):
         unpacker.feed(self.read("failed"))
         self.assertOnce(list(unpacker), [b"\n\0", b"b"])
 
+    def failed_file(self, *how, text):
+        """What --failed holds when all three tasks of `text` fail, the last one first."""
+        tasks, failed = self.endpoint(), self.path("failed%d" % len(self.nodes))
+        node = self.ventilator("--bind", tasks, *how, "--failed", failed, "--max-attempts", "1",
+                               input=text)
+        self.worker("--from", tasks, "-j3", "--shell", "--", """
+            until [ $WEIR_SEQ = 3 ] || grep -q "task 3 failed" "$2"; do sleep 0.01; done
+            exit 1""", node.err_path)
+        self.ends(node, 1)
+        return self.read(os.path.basename(failed))
+
+    def test_failed_blocks_stay_whole_lines(self):
+        self.assertOnce(self.failed_file("--block", "4", text=b"aa\nbb\ncc").splitlines(),
+                        [b"aa", b"bb", b"cc"])
+
+    def test_of_failed_records_a_short_one_comes_last(self):
+        self.assertIn(self.failed_file("--record", "2", text=b"aabbc"), (b"aabbc", b"bbaac"))
+
+    def test_what_is_too_large_to_be_a_task_is_no_failed_task(self):
+        tasks, failed = self.endpoint(), self.path("failed")
+        node = self.ventilator("--bind", tasks, "--failed", failed, "--max-attempts", "1",
+                               input=b"x" * (2**24 + 1) + b"\nbad\n")
+        self.worker("--from", tasks, "--", "false")
+        self.ends(node, 1)
+        self.assertEqual(self.read("failed"), b"bad\n")
+
     def test_a_poison_task_is_given_up_and_all_others_are_done(self):
         # It takes its worker down; a supervisor starts another one.
         lines, _ = numbers(40)

@@ -37,7 +37,8 @@ struct ventilator_options : node_options {
   /// Called when tasks have been acknowledged, with how many are done so far. On the loop
   /// thread: it may call submit() as long as less than `window` tasks are under way.
   std::function<void(std::uint64_t done)> on_done{};
-  /// Called for each task that is given up, with its payload. On the loop thread.
+  /// Called for each task that is given up, with its payload. After submit_refused() there is
+  /// none, and the attempt is 0. On the loop thread.
   std::function<void(const result&, std::string_view payload)> on_given_up{};
   /// A handler's report of how far a task is. On the loop thread.
   std::function<void(const task_id&, std::uint64_t done, std::uint64_t total,

@@ -27,7 +27,8 @@ void append_bin_header(std::string& out, std::size_t length) {
 void append_record(std::string& out, const record_format& format, std::string_view payload) {
   if (format.how == framing::msgpack) append_bin_header(out, payload.size());
   out += payload;
-  if (format.how == framing::lines) out += '\n';
+  const bool unfinished = format.how == framing::block && !payload.ends_with('\n');
+  if (format.how == framing::lines || unfinished) out += '\n';
   if (format.how == framing::nul) out += '\0';
   if (format.how == framing::delimited) out += format.delimiter;
 }

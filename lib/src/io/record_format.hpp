@@ -27,7 +27,8 @@ struct record_format {
 
 /// Appends `payload` to `out` such that a record_reader of the same format reads it back: what
 /// `--failed FILE` holds can be fed back in. A payload that contains the delimiter of its
-/// format comes back as several.
+/// format comes back as several; blocks may be cut elsewhere, between lines, and their last
+/// line has an end. Of framing::fixed, one that is short must be the last.
 void append_record(std::string& out, const record_format& format, std::string_view payload);
 
 }  // namespace weir::io

@@ -77,7 +77,8 @@ void ventilator::impl::settle(proto::time_point now) {
       for (std::uint32_t i = 0; i < g.payloads.size(); ++i) {
         outcome_details details;
         details.message = g.why;
-        options.on_given_up({{source, g.first + i}, 0, g.code, {}, &details}, g.payloads[i]);
+        options.on_given_up({{source, g.first + i}, g.attempts, g.code, {}, &details},
+                            g.payloads[i]);
       }
   out.failures.clear();
   for (const auto& p : out.progressed)

@@ -18,7 +18,7 @@ namespace weir::net {
     case EADDRNOTAVAIL:
       return "this machine has no such address";
     case EACCES:
-      return "permission denied (ports below 1024 are root's)";
+      return "permission denied (is it a port below 1024, or a folder that is not yours?)";
     case ENODEV:
       return "no such interface, or the host name is unknown";
     default:

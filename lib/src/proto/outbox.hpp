@@ -56,6 +56,7 @@ struct given_up {
   pack payloads;
   status code = status::unknown;
   std::string why;
+  std::uint32_t attempts = 0;  ///< 0: it was refused, and has no payload
 };
 
 enum class severity : std::uint8_t { info, warning };
