@@ -45,6 +45,9 @@ class sink_state {
   /// At least one source has come, and all that came have said BYE; or are complete, and their
   /// ventilator has been gone for so long that its BYE must have been lost.
   [[nodiscard]] bool complete() const;
+  /// All that the sources which came have is committed, if any came. Unlike complete(), it may
+  /// be asked of a sink that stays whoever comes.
+  [[nodiscard]] bool nothing_missing() const;
   /// No source is registered or lost: nothing is under way.
   [[nodiscard]] bool idle() const { return sources_.empty(); }
   /// Sources whose ventilator is gone and has not said BYE. It may come back.
