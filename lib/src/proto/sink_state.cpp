@@ -129,9 +129,8 @@ bool sink_state::complete() const {
 }
 
 bool sink_state::nothing_missing() const {
-  return abandoned_ == 0 && std::all_of(sources_.begin(), sources_.end(), [&](const auto& s) {
-           return core_.complete(s.first);
-         });
+  return abandoned_ == 0 && std::all_of(sources_.begin(), sources_.end(),
+                                        [&](const auto& s) { return core_.complete(s.first); });
 }
 
 std::vector<sink_state::lost_source> sink_state::lost() const {

@@ -76,8 +76,8 @@ void ventilator_state::on_failure(std::uint64_t first, queued_run task, status c
 void ventilator_state::give_up(std::uint64_t first, const queued_run& task, result_run outcome,
                                outbox& out) {
   ++counts_.failed;
-  out.failures.push_back({first, task.payloads, outcome.code, outcome.details[0].message,
-                          outcome.attempt});
+  out.failures.push_back(
+      {first, task.payloads, outcome.code, outcome.details[0].message, outcome.attempt});
   const std::uint64_t held = outcome.payloads.bytes();
   bytes_ += held;
   bytes_ -= task.bytes();
