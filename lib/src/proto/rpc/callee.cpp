@@ -27,6 +27,13 @@ reply_run failure(std::uint64_t first, std::uint64_t count, status code, std::st
   return run;
 }
 
+std::size_t text_bytes(const reply_run& run) {
+  std::size_t all = 0;
+  for (const auto& d : run.details)
+    all += d.message.size() + d.type.size() + d.data.size() + d.trace.size();
+  return all;
+}
+
 /// One small answer must not keep the memory of the thousands that came with it.
 bool wasteful(const pack& payloads) {
   return payloads.retained() > 4096 && payloads.bytes() < payloads.retained() / 8;
@@ -42,10 +49,7 @@ void callee::kept_run::settle() {
 }
 
 std::size_t callee::kept_run::cost() const {
-  std::size_t all = answer.results.bytes();
-  for (const auto& d : answer.details)
-    all += d.message.size() + d.type.size() + d.data.size() + d.trace.size();
-  return all;
+  return answer.results.bytes() + text_bytes(answer);
 }
 
 seq_ranges callee::seen_numbers::insert(seq_range range) {
@@ -106,6 +110,7 @@ void callee::stalled(session_id who, bool is) {
   if (!c || c->stalled == is) return;
   c->stalled = is;
   c->unread = {};
+  c->failure_bytes = 0;
   if (is) return;
   const seq_set asked = std::exchange(c->later, {});
   for (const seq_range& range : asked.all()) repeat(who, *c, range);
@@ -222,8 +227,8 @@ void callee::take(session_id from, caller_state& c, call_run run, time_point now
 
 void callee::refuse(session_id from, caller_state& c, const call_run& run) {
   if (run.options && run.options->no_reply) return;
-  c.ready.push_back(failure(run.first, run.arguments.size(), status::resource_exhausted,
-                            "more calls than the window allows", true));
+  make_ready(c, failure(run.first, run.arguments.size(), status::resource_exhausted,
+                        "more calls than the window allows", true));
   touch(from, c);
 }
 
@@ -265,14 +270,15 @@ void callee::repeat(session_id from, caller_state& c, seq_range range) {
     c.kept.for_overlap(rest, [&](seq_range part, const kept_run& run) {
       known.insert(part);
       reply_run once_more = part_of_run(run.answer, part.first - run.answer.first, part.size());
+      shorten(c, once_more);
       if (overflows(c, part.last, once_more.results.bytes()))
         c.later.insert(part);
       else
         c.again.push_back(std::move(once_more));
     });
     for (const auto& gone : known.missing(rest))
-      c.ready.push_back(
-          failure(gone.first, gone.size(), status::unavailable, "the reply was lost", false));
+      make_ready(c, failure(gone.first, gone.size(), status::unavailable, "the reply was lost",
+                            false));
   }
   touch(from, c);
 }
@@ -342,11 +348,25 @@ bool callee::overflows(caller_state& c, std::uint64_t last, std::size_t bytes) c
   return false;
 }
 
+/// That calls fail costs their caller nothing, and `low` may say that it has read all of it.
+void callee::shorten(caller_state& c, reply_run& outcomes) const {
+  if (outcomes.results.bytes() > 0 || outcomes.details.empty()) return;
+  c.failure_bytes += text_bytes(outcomes) + outcomes.details.size() * sizeof(reply_details);
+  if (c.failure_bytes <= limits_.stalled_bytes) return;
+  bool streams = false;
+  for (reply_details& d : outcomes.details) {
+    streams = streams || d.parts > 0;
+    d = {.parts = d.parts};
+  }
+  if (!streams) outcomes.details.clear();
+}
+
 void callee::make_ready(caller_state& c, reply_run outcomes) {
   const std::uint64_t n = outcomes.results.size();
   if (overflows(c, outcomes.last(), outcomes.results.bytes()))
     outcomes = failure(outcomes.first, n, status::unavailable,
                        "the reply was lost: it came faster than its caller takes it", false);
+  shorten(c, outcomes);
   c.ready.push_back(std::move(outcomes));
 }
 

@@ -52,7 +52,8 @@ class callee {
     /// Elements of streams that were sent to one caller, kept until they are credited.
     std::size_t kept_elements_bytes = 4 * 1024 * 1024;
     /// Results, and elements of streams without a window in bytes, that one caller is sent
-    /// while it is stalled and does not say that it has got them; what is more is lost.
+    /// while it is stalled and does not say that it has got them; what is more is lost. Beyond
+    /// as many bytes, failures come without details.
     /// A backstop: its owner begins no calls of a stalled caller.
     std::size_t stalled_bytes = 64 * 1024 * 1024;
   };
@@ -215,7 +216,8 @@ class callee {
     std::uint64_t told_calls = 0;
     std::uint64_t told_bytes = 0;
     bool stalled = false;
-    unread_bytes unread;  // sent since then
+    unread_bytes unread;            // sent since then
+    std::size_t failure_bytes = 0;  // of failures since then; else in this round
     bool tell = true;     // the window, whatever it was told before
     bool dirty = false;   // in dirty_
   };
@@ -235,6 +237,7 @@ class callee {
   void drop_elements(caller_state& c, stream& s, std::uint64_t up_to);
   void trim_elements(caller_state& c);
   void make_ready(caller_state& c, reply_run outcomes);
+  void shorten(caller_state& c, reply_run& outcomes) const;
   [[nodiscard]] bool overflows(caller_state& c, std::uint64_t last, std::size_t bytes) const;
   void keep(caller_state& c, const reply_run& answer);
   void give_up_streams(time_point now);

@@ -173,7 +173,7 @@ void callee::break_stream(session_id from, caller_state& c, std::uint64_t call, 
   broken.details.resize(1);
   broken.details[0].message = "elements of the stream were lost";
   broken.details[0].parts = s.got;
-  c.ready.push_back(std::move(broken));
+  make_ready(c, std::move(broken));
   s.end.reset();
   touch(from, c);
 }
@@ -341,6 +341,7 @@ void callee::flush(time_point now, links& net, outbox& out) {
     c.reports.clear();
     if (!c.streaming.empty()) send_streams(to, c, now, net, out);
     if (!c.ready.empty() || !c.again.empty()) send_replies(to, c, now, net, out);
+    if (!c.stalled) c.failure_bytes = 0;
   }
   dirty_.clear();
 }
