@@ -106,6 +106,7 @@ struct ventilator::impl {
   std::uint64_t room_bytes = 0;
   bool input_ended = false;
   bool stopping = false;
+  std::optional<proto::cancel_mode> withdrawing;  // asked for and not done yet
   bool ended = false;
   bool complete = false;
   bool loop_waits = false;
@@ -130,6 +131,7 @@ struct ventilator::impl {
   void run();
   void take_input();
   void on_message(proto::peer_id peer, proto::message m, proto::time_point now);
+  void withdraw(proto::time_point now);
   void settle(proto::time_point now);
   void collect(proto::time_point now);
   bool publish();
@@ -299,9 +301,16 @@ void ventilator::impl::collect(proto::time_point now) {
   }
 }
 
+void ventilator::impl::withdraw(proto::time_point now) {
+  const std::lock_guard lock(mutex);
+  if (withdrawing && machine.withdraw(net::local_crew::peer, *withdrawing, now, out))
+    withdrawing.reset();
+}
+
 void ventilator::impl::settle(proto::time_point now) {
   take_input();
   if (crew) crew->collect(now);
+  withdraw(now);
   if (collects) collect(now);
   machine.tick(now, out);
   while (crew && crew->exchange(out, now, [&](proto::message m) {
@@ -546,6 +555,15 @@ void ventilator::stop() noexcept {
     impl_->stopping = true;
   }
   impl_->changed.notify_all();
+  impl_->net.wake();
+}
+
+void ventilator::withdraw(withdrawal what) noexcept {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->withdrawing = what == withdrawal::all ? proto::cancel_mode::stop
+                                                 : proto::cancel_mode::give_back;
+  }
   impl_->net.wake();
 }
 
