@@ -108,9 +108,8 @@ void governor::count(const task_end& end, proto::duration runtime) {
   }
   const auto decision = halt_.count(end);
   if (decision == halt_policy::decision::go_on) return;
-  const bool risen = press_locked(decision == halt_policy::decision::now
-                                      ? pressure::end_all
-                                      : pressure::start_no_more);
+  const bool risen = press_locked(
+      decision == halt_policy::decision::now ? pressure::end_all : pressure::start_no_more);
   lock.unlock();
   if (risen && options_.on_rise) options_.on_rise();
   if (options_.on_halt) options_.on_halt(decision);

@@ -98,14 +98,14 @@ class session {
   // The watcher's alone:
   std::uint64_t over_ = 0;
   std::chrono::steady_clock::time_point came_further_{};
-  nodes::watcher watch_;         // before the first byte of input: it may be long in coming
+  nodes::watcher watch_;  // before the first byte of input: it may be long in coming
   plan plan_;
   spool room_;
   printer print_;
   task_table table_;
   slot_numbers slots_;
   late_failure late_;
-  first_round round_;  // of --round-robin
+  first_round round_;                 // of --round-robin
   outcome_writer* writer_ = nullptr;  // the ventilator's
   std::unique_ptr<run_context> local_;
 };
@@ -166,8 +166,8 @@ governor_options session::rules() {
   o.on_rise = [this] { tell_ventilator(); };
   o.on_halt = [this](halt_policy::decision what) {
     tell_.notice(what == halt_policy::decision::now
-                            ? "--halt: ending what runs"
-                            : "--halt: finishing what runs, starting no more");
+                     ? "--halt: ending what runs"
+                     : "--halt: finishing what runs, starting no more");
   };
   return o;
 }
@@ -302,7 +302,9 @@ local_slots session::slots() {
     check(command);
     of_slot = exec::command_runner_factory(std::move(command));
   } else if (settings_.round_robin) {
-    of_slot = [this](unsigned) { return std::make_unique<round_robin_runner>(*local_, round_); };
+    of_slot = [this](unsigned) {
+      return std::make_unique<round_robin_runner>(*local_, round_);
+    };
   } else {
     of_slot = [this](unsigned) { return std::make_unique<command_runner>(*local_); };
   }
@@ -316,8 +318,8 @@ void session::on_signal(int signal) {
   using pressure = governor::pressure;
   if (signal == SIGUSR1) {
     const auto lines = rules_.running();
-    tell_.notice(std::to_string(lines.size()) + " running, " +
-                        std::to_string(counts_.done) + " done");
+    tell_.notice(std::to_string(lines.size()) + " running, " + std::to_string(counts_.done) +
+                 " done");
     for (const auto& line : lines) tell_.notice(line);
     return;
   }
@@ -366,8 +368,8 @@ void session::tell_ventilator() {
 int session::conclude(bool read_all) {
   if (plan_.not_asked_for() > 0 && read_all)
     tell_.notice(std::to_string(plan_.not_asked_for()) +
-                        " tasks of the joblog are not among these: the list or the command has "
-                        "changed");
+                 " tasks of the joblog are not among these: the list or the command has "
+                 "changed");
   const std::uint64_t skipped = counts_.skipped;
   if (skipped > 0 || !read_all) {
     std::string text = std::to_string(counts_.done) + " done, " +

@@ -561,8 +561,8 @@ void ventilator::stop() noexcept {
 void ventilator::withdraw(withdrawal what) noexcept {
   {
     const std::lock_guard lock(impl_->mutex);
-    impl_->withdrawing = what == withdrawal::all ? proto::cancel_mode::stop
-                                                 : proto::cancel_mode::give_back;
+    impl_->withdrawing =
+        what == withdrawal::all ? proto::cancel_mode::stop : proto::cancel_mode::give_back;
   }
   impl_->net.wake();
 }

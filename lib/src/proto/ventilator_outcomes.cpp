@@ -106,8 +106,7 @@ void ventilator_state::on_release(session_id from, const release& r, time_point 
   }
 }
 
-bool ventilator_state::withdraw(peer_id keeper, cancel_mode how, time_point now,
-                                outbox& out) {
+bool ventilator_state::withdraw(peer_id keeper, cancel_mode how, time_point now, outbox& out) {
   const auto who = links_.on(keeper);
   if (!who) return false;
   withdrawn_ = {*who, how};
