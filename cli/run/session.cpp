@@ -74,7 +74,7 @@ class session {
   void on_tick();
   void end_if_stuck();
   [[nodiscard]] std::function<void()> status();
-  void end_coprocesses();
+  void tell_ventilator();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
   [[nodiscard]] printer::write_aside aside();
@@ -163,8 +163,8 @@ governor_options session::rules() {
   o.max_load = parse_load(settings_.max_load);
   o.memory_free = settings_.memory_free;
   o.halt = halt_policy::parse(settings_.halt);
+  o.on_rise = [this] { tell_ventilator(); };
   o.on_halt = [this](halt_policy::decision what) {
-    if (what == halt_policy::decision::now) end_coprocesses();
     tell_.notice(what == halt_policy::decision::now
                      ? "--halt: ending what runs"
                      : "--halt: finishing what runs, starting no more");
@@ -234,7 +234,10 @@ ventilator_options session::node() {
 /// Signals and --halt reach the ventilator for as long as there is one.
 class session::while_it_runs {
  public:
-  while_it_runs(session& of, ventilator& tasks) : of_(of) { set(&tasks); }
+  while_it_runs(session& of, ventilator& tasks) : of_(of) {
+    set(&tasks);
+    of_.tell_ventilator();  // of what has been said before
+  }
   ~while_it_runs() { set(nullptr); }
   while_it_runs(const while_it_runs&) = delete;
   while_it_runs& operator=(const while_it_runs&) = delete;
@@ -326,7 +329,6 @@ void session::on_signal(int signal) {
   }
   const bool again = ended_by_.exchange(signal) != 0;
   rules_.press(again ? pressure::kill_all : pressure::end_all);
-  end_coprocesses();
   tell_.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
 }
 
@@ -349,12 +351,18 @@ std::function<void()> session::status() {
   return [this] { status_.draw(rules_.running_count()); };
 }
 
-/// Commands that run once for each value see for themselves that they are to end; a coprocess
-/// would only end with its input.
-void session::end_coprocesses() {
-  if (settings_.coproc.empty()) return;
+/// Commands here that run once for each value see for themselves that they are to end. A
+/// coprocess would only end with its input, and workers elsewhere know nothing of it.
+void session::tell_ventilator() {
   const std::lock_guard lock(tasks_mutex_);
-  if (tasks_ != nullptr) tasks_->stop();
+  if (tasks_ == nullptr) return;
+  const auto level = rules_.level();
+  const bool end_all = level >= governor::pressure::end_all;
+  if (!settings_.coproc.empty()) {
+    if (end_all) tasks_->stop();
+  } else if (!settings_.listen.empty() && level != governor::pressure::none) {
+    tasks_->withdraw(end_all ? withdrawal::all : withdrawal::unstarted);
+  }
 }
 
 int session::conclude(bool read_all) {
