@@ -322,8 +322,11 @@ int run(settings& s, node_context& context) {
                      " tasks done, " + std::to_string(c.failed) + " failed, " +
                      std::to_string(c.redelivered) + " redelivered");
   if (feed.failure()) std::rethrow_exception(feed.failure());
-  if (ended_by != 0 && (!complete || !feed.at_end()))
-    return static_cast<int>(exit_code::signalled) + ended_by;
+  if (ended_by != 0 && (!complete || !feed.at_end())) {
+    const int code = static_cast<int>(exit_code::signalled) + ended_by;
+    leave_soon(code);
+    return code;
+  }
   return static_cast<int>(c.failed > 0 ? exit_code::some_failed : exit_code::ok);
 }
 

@@ -67,6 +67,10 @@ class Mistakes(Case):
         self.fails(69, "no sink at " + re.escape(place) + " for 2 s", "ventilator",
                    "--connect-timeout", "2s", "--bind", other, "--sink", place, input=b"1\n")
         worker.kill()
+        named = self.ventilator("--bind", other, "--sink", place, input=b"1\n")
+        self.fails(69, "no sink at " + re.escape(place) + ", where results should go, for 2 s",
+                   "worker", "--connect-timeout", "2s", "--from", other, "--", "cat")
+        named.kill()
         self.fails(69, "no ventilator at " + text + ".*has not been started, or has finished", "worker",
                    *wait, "--from", place, "--", "cat")
         self.fails(69, "no ventilator has come to " + text, "sink", *wait, "--bind", place)

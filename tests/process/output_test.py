@@ -1,11 +1,12 @@
 """What the results look like, where they go, and what happens when they cannot go there."""
 import json
 import os
+import signal
 import stat
 
 import msgpack
 
-from support import ECHO, PIPE, Case, main, numbers, wait_until
+from support import ECHO, PIPE, Case, main, numbers, quiet, wait_until
 
 
 #: Input whose results are more than a pipe holds.
@@ -227,6 +228,25 @@ class WhereTo(Case):
         self.ends(node, 141)
         self.assertEqual(node.stderr(), "")
         worker.kill()
+
+    def test_a_reader_that_stalls_does_not_keep_who_is_told_to_end(self):
+        tasks, results = self.endpoint(), self.endpoint()
+        sink = self.start("sink", "--bind", results, "--format", "lines", stdout=PIPE)
+        node = self.ventilator("--bind", tasks, "--sink", results, input=MUCH)
+        alone = self.endpoint()
+        collector = self.start("ventilator", "--bind", alone, "--output-format", "lines",
+                               stdout=PIPE, input=MUCH)
+        workers = [self.worker("--from", place, *ECHO) for place in (tasks, alone)]
+        wait_until(lambda: quiet([sink, collector, node, *workers]), "both pipes are full")
+        sink.send(signal.SIGTERM)
+        collector.send(signal.SIGTERM)
+        self.says(collector, "reading no more")
+        collector.send(signal.SIGTERM)
+        for stuck in (sink, collector):
+            self.ends(stuck, 143)
+            stuck.process.stdout.close()
+        for other in (node, *workers):
+            other.kill()
 
     def test_a_closed_standard_output_is_an_error(self):
         results = self.endpoint()

@@ -221,7 +221,8 @@ void worker::task_worker::run() {
         "no ventilator at " +
             (options.connect.empty() ? bound.front() : options.connect.front()),
         met_ventilator ? "" : "it has not been started, or has finished already");
-    for_sink.check(machine.lacks_sink(), now, "no sink where results should go");
+    const std::string sink = machine.missing_sink();
+    for_sink.check(!sink.empty(), now, "no sink at " + sink + ", where results should go,");
   }
   pool.stop();
   collect(proto::clock::now());

@@ -45,11 +45,12 @@ void worker_state::want_sink(const std::string& endpoint, outbox& out) {
   if (sink_links_.try_emplace(endpoint).second) out.connects.push_back(endpoint);
 }
 
-bool worker_state::lacks_sink() const {
-  if (!options_.results_to.empty()) return links_.with_role(role::sink).empty();
+std::string worker_state::missing_sink() const {
+  if (!links_.with_role(role::sink).empty()) return {};
+  if (!options_.results_to.empty()) return options_.results_to;
   for (const auto& [id, v] : ventilators_)
-    if (!v.info.results_to.empty()) return links_.with_role(role::sink).empty();
-  return false;
+    if (!v.info.results_to.empty()) return v.info.results_to;
+  return {};
 }
 
 void worker_state::on_message(peer_id peer, message m, time_point now, outbox& out) {

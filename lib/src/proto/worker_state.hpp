@@ -91,7 +91,9 @@ class worker_state {
 
   /// Whether any ventilator, and any place for results, is connected.
   [[nodiscard]] bool has_ventilator() const { return !ventilators_.empty(); }
-  [[nodiscard]] bool lacks_sink() const;
+  [[nodiscard]] bool lacks_sink() const { return !missing_sink().empty(); }
+  /// The address of the one that it lacks.
+  [[nodiscard]] std::string missing_sink() const;
   [[nodiscard]] counts stats() const;
   [[nodiscard]] const std::string& fatal() const { return fatal_; }
 
