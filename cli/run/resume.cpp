@@ -62,7 +62,7 @@ void read_joblog(const std::string& file, const std::function<void(logged_task&&
 
 done_before::done_before(const std::string& joblog, counts what) {
   read_joblog(joblog, [&](logged_task&& task) {
-    auto& numbers = numbers_[digest_of(task.command)];
+    auto& numbers = numbers_[command_digest(task.command)];
     const auto known = std::find(numbers.begin(), numbers.end(), task.number);
     const bool done = task.ok || what == counts::whatever_came;
     if (done && known == numbers.end())
@@ -74,7 +74,7 @@ done_before::done_before(const std::string& joblog, counts what) {
 }
 
 bool done_before::take(std::uint64_t number, std::string_view command) {
-  const auto found = numbers_.find(digest_of(command));
+  const auto found = numbers_.find(command_digest(command));
   if (found == numbers_.end() || found->second.empty()) return false;
   auto& numbers = found->second;
   const auto same = std::find(numbers.begin(), numbers.end(), number);
@@ -84,31 +84,51 @@ bool done_before::take(std::uint64_t number, std::string_view command) {
 }
 
 bool done_before::take_same(std::uint64_t number, std::string_view command) {
-  const auto found = numbers_.find(digest_of(command));
+  const auto found = numbers_.find(command_digest(command));
   if (found == numbers_.end() || std::erase(found->second, number) == 0) return false;
   --left_;
   return true;
 }
 
 /// FNV-1a, twice with different beginnings (http://www.isthe.com/chongo/tech/comp/fnv/).
-done_before::digest done_before::digest_of(std::string_view command) {
+command_digest::command_digest(std::string_view command)
+    : a(0xcbf29ce484222325), b(0x84222325cbf29ce4) {
   constexpr std::uint64_t prime = 0x100000001b3;
-  digest d{0xcbf29ce484222325, 0x84222325cbf29ce4};
   for (const char c : command) {
     const auto byte = static_cast<unsigned char>(c);
-    d.a = (d.a ^ byte) * prime;
-    d.b = (d.b ^ (byte + 0x9eU)) * prime;
+    a = (a ^ byte) * prime;
+    b = (b ^ (byte + 0x9eU)) * prime;
   }
-  return d;
 }
 
 failed_before::failed_before(const std::string& joblog) {
-  read_joblog(joblog, [&](logged_task&& task) {
-    if (task.ok)
-      failed_.erase(task.number);
-    else
-      failed_[task.number] = std::move(task.command);
+  struct task {
+    command_digest what;
+    std::optional<std::string> failed;  // the command
+  };
+  std::unordered_map<std::uint64_t, task> by_number;
+  struct displaced_task {
+    std::uint64_t number = 0;
+    std::optional<std::string> failed;
+  };
+  std::unordered_map<command_digest, displaced_task, command_digest::hash> displaced;
+  read_joblog(joblog, [&](logged_task&& logged) {
+    task now{command_digest(logged.command), {}};
+    if (!logged.ok) now.failed = std::move(logged.command);
+    const auto [it, is_new] = by_number.try_emplace(logged.number, now);
+    if (is_new) return;
+    task& before = it->second;
+    if (!(before.what == now.what))
+      displaced.insert_or_assign(before.what,
+                                 displaced_task{logged.number, std::move(before.failed)});
+    before = std::move(now);
   });
+  for (auto& [number, task] : by_number) {
+    displaced.erase(task.what);
+    if (task.failed) failed_.emplace(number, *std::move(task.failed));
+  }
+  for (auto& [what, task] : displaced)
+    if (task.failed) failed_.emplace(task.number, *std::move(task.failed));
   next_ = failed_.begin();
 }
 

@@ -27,6 +27,16 @@ struct logged_task {
 ///            cut short by a crash is left out.
 void read_joblog(const std::string& file, const std::function<void(logged_task&&)>& each);
 
+/// 128 bits of a command: of two commands in a billion, none look alike.
+struct command_digest {
+  std::uint64_t a = 0, b = 0;
+  explicit command_digest(std::string_view command);
+  [[nodiscard]] bool operator==(const command_digest&) const = default;
+  struct hash {
+    std::size_t operator()(const command_digest& d) const { return d.a; }
+  };
+};
+
 /// Tells whether a task was done in an earlier run, by its command: an edited or re-ordered
 /// list is told apart from the old one task by task. Its number only decides between tasks with
 /// the same command.
@@ -45,21 +55,13 @@ class done_before {
   [[nodiscard]] std::uint64_t left() const { return left_; }
 
  private:
-  /// 128 bits of a command: of two commands in a billion, none look alike.
-  struct digest {
-    std::uint64_t a = 0, b = 0;
-    [[nodiscard]] bool operator==(const digest&) const = default;
-  };
-  struct digest_hash {
-    std::size_t operator()(const digest& d) const { return d.a; }
-  };
-  static digest digest_of(std::string_view command);
-
-  std::unordered_map<digest, std::vector<std::uint64_t>, digest_hash> numbers_;
+  std::unordered_map<command_digest, std::vector<std::uint64_t>, command_digest::hash> numbers_;
   std::uint64_t left_ = 0;
 };
 
-/// What failed according to a joblog, each task's only value being its command.
+/// What failed according to a joblog, each task's only value being its command. In an edited or
+/// re-ordered list another command has its number now; it is still known by what it is, and
+/// left out if the log has the same command under another number.
 class failed_before final : public task_source {
  public:
   explicit failed_before(const std::string& joblog);
@@ -69,8 +71,8 @@ class failed_before final : public task_source {
   [[nodiscard]] std::uint64_t number() const { return number_; }
 
  private:
-  std::map<std::uint64_t, std::string> failed_;
-  std::map<std::uint64_t, std::string>::const_iterator next_;
+  std::multimap<std::uint64_t, std::string> failed_;
+  std::multimap<std::uint64_t, std::string>::const_iterator next_;
   std::uint64_t number_ = 0;
 };
 

@@ -184,6 +184,27 @@ TEST_SUITE("a joblog") {
     CHECK(!failures.next(task));
   }
 
+  TEST_CASE("what failed is not forgotten because another command has its number now") {
+    const auto fails = [](const std::string& text) {
+      const temp_file log(text);
+      failed_before failures(log.name);
+      std::vector<std::pair<std::uint64_t, std::string>> all;
+      for (arguments task; failures.next(task);)
+        all.emplace_back(failures.number(), task.values[0]);
+      return all;
+    };
+    using found = std::vector<std::pair<std::uint64_t, std::string>>;
+    const auto edited = line(1, 0, 0, "a") + line(2, 1, 0, "b") + line(2, 0, 0, "x");
+    CHECK(fails(edited) == found{{2, "b"}});
+    CHECK(fails(edited + line(2, 0, 0, "b")).empty());
+    CHECK(fails(edited + line(2, 0, 0, "b") + line(2, 0, 0, "x")).empty());
+    // It has moved, and is there once.
+    CHECK(fails(edited + line(3, 1, 0, "b")) == found{{3, "b"}});
+    CHECK(fails(edited + line(3, 0, 0, "b")).empty());
+    // It is there twice.
+    CHECK(fails(line(1, 1, 0, "b") + line(2, 1, 0, "b")) == found{{1, "b"}, {2, "b"}});
+  }
+
   TEST_CASE("a command of several lines is found again") {
     const temp_file log(line(1, 0, 0, std::string("a\0b", 3)));
     done_before done(log.name, done_before::counts::whatever_came);
