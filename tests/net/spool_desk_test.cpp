@@ -1,5 +1,6 @@
 // Who waits for calls in the spool.
 #include "net/spool_desk.hpp"
+
 #include "proto/rpc/call_id.hpp"
 #include "proto/rpc_gateway_fixture.hpp"
 #include "store/temp_dir.hpp"
@@ -23,15 +24,14 @@ constexpr std::uint32_t patience_ms = 1000;  // of those who wait
 struct gateway_with_spool : dialogue::gateway {
   const test::temp_dir dir;
   testing::semaphore woken;
-  net::spool_desk desk{
-      {.file = dir.file("spool")}, machine, [this] { woken.release(); }};
+  net::spool_desk desk{{.file = dir.file("spool")}, machine, [this] { woken.release(); }};
 
   gateway_with_spool() : dialogue::gateway({.spool = true}) { client_joins(client); }
   /// Returns its number.
   std::uint64_t asks(const std::string& method, std::string arguments) {
     const auto call = ++next_call[client];
-    hears(client, call_batch{
-                      0, {{call, method, patience_ms, pack::of(std::move(arguments)), {}}}});
+    hears(client,
+          call_batch{0, {{call, method, patience_ms, pack::of(std::move(arguments)), {}}}});
     for (const auto& what : std::exchange(out.admin, {})) desk.on_call(what);
     return call;
   }

@@ -9,7 +9,8 @@ namespace rpc_directory_test {
 
 using namespace weir::proto;
 
-TEST_CASE("made-up methods are forgotten, and the table is not looked through for each of them") {
+TEST_CASE(
+    "made-up methods are forgotten, and the table is not looked through for each of them") {
   directory d({});
   const auto now = time_point{} + std::chrono::hours(1);
   int made = 0;

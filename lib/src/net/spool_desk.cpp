@@ -140,7 +140,7 @@ void spool_desk::wait(const proto::admin_call& call) {
 
 void spool_desk::result(const proto::admin_call& call) {
   spool_.ask([this, key = call.key,
-               id = store::read_id(argument_of(call), "weir.result")](call_table& t) {
+              id = store::read_id(argument_of(call), "weir.result")](call_table& t) {
     return [this, key, found = t.find(id)] {
       if (!found) return refuse(key, status::not_found, no_such_call);
       answer(key, store::written(*found));

@@ -34,9 +34,7 @@ spool::~spool() {
   writer_.join();
 }
 
-void spool::give(work what, refusal refused) {
-  add({std::move(what), std::move(refused)});
-}
+void spool::give(work what, refusal refused) { add({std::move(what), std::move(refused)}); }
 
 void spool::ask(work what) { add({std::move(what), nullptr, true}); }
 
@@ -149,8 +147,8 @@ void spool::wait_for_space(std::unique_lock<std::mutex>& lock) {
 
 /// Takes those that only read away from the others.
 std::vector<spool::job> spool::take_reads(std::vector<job>& jobs) {
-  const auto first = std::stable_partition(jobs.begin(), jobs.end(),
-                                           [](const job& j) { return !j.reads; });
+  const auto first =
+      std::stable_partition(jobs.begin(), jobs.end(), [](const job& j) { return !j.reads; });
   std::vector<job> taken(std::make_move_iterator(first), std::make_move_iterator(jobs.end()));
   jobs.erase(first, jobs.end());
   return taken;

@@ -4,9 +4,9 @@
 #include "store/call_table.hpp"
 
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <functional>
-#include <cstddef>
 #include <mutex>
 #include <string>
 #include <thread>

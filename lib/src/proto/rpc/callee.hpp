@@ -218,8 +218,8 @@ class callee {
     bool stalled = false;
     unread_bytes unread;            // sent since then
     std::size_t failure_bytes = 0;  // of failures since then; else in this round
-    bool tell = true;     // the window, whatever it was told before
-    bool dirty = false;   // in dirty_
+    bool tell = true;               // the window, whatever it was told before
+    bool dirty = false;             // in dirty_
   };
 
   [[nodiscard]] caller_state* find(session_id id);

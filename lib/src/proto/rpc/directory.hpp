@@ -102,7 +102,7 @@ class directory {
   method_queue::limits_type limits_;
   std::map<session_id, worker_record> workers_;
   std::unordered_map<std::string, method_record> methods_;
-  method_record* last_ = nullptr;  // that was looked for: calls come in rows
+  method_record* last_ = nullptr;       // that was looked for: calls come in rows
   std::size_t look_at_ = most_methods;  // methods: then some are forgotten
 };
 
