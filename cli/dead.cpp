@@ -36,8 +36,9 @@ const nodes::program about_requeue{"weir requeue",
                                    "give calls that have failed for good another chance",
                                    "[OPTION...] [ENDPOINT] ID...",
                                    "Puts calls that weir dead lists back into the queue, with "
-                                   "all their attempts. Prints how many "
-                                   "it were; exit status 1 if it were not all.",
+                                   "all their attempts; those that have failed or were "
+                                   "cancelled, too. Prints how many it were; exit status 1 if "
+                                   "it were not all.",
                                    {{"One of them", "weir requeue 01hf-3c9a"}},
                                    {"weir-dead(1)"},
                                    call_statuses()};
@@ -72,7 +73,7 @@ struct listing {
 };
 
 int dead(spooled_options& s, const listing& how, nodes::node_context& context) {
-  split(s, ids::optional);
+  split(s, ids::none);
   connection link(s.link, context);
   const auto packed = link.ask("weir.dead", {});
   if (how.json) {
@@ -137,7 +138,7 @@ int cancel_main(int argc, const char* const* argv) {
 int dead_main(int argc, const char* const* argv) {
   listing how;
   return main_of(
-      argc, argv, about_dead, ids::optional,
+      argc, argv, about_dead, ids::none,
       [&](spooled_options& s, nodes::node_context& context) { return dead(s, how, context); },
       [&](CLI::App& app) {
         auto* json = app.add_flag("--json", how.json, "Print JSON, as weir.dead answers");

@@ -1,5 +1,6 @@
 // weir services: what can be called.
 #include "connection.hpp"
+#include "console.hpp"
 #include "io/json.hpp"
 #include "table.hpp"
 #include "verb.hpp"
@@ -7,6 +8,7 @@
 #include <weir/error.hpp>
 
 #include <algorithm>
+#include <sstream>
 
 namespace weir::cli {
 namespace {
@@ -34,6 +36,14 @@ std::string count(double n) { return std::to_string(static_cast<std::uint64_t>(n
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+std::string lines_of(const std::string& text) {
+  std::istringstream from(text);
+  std::string lines;
+  for (std::string line; std::getline(from, line);)
+    lines += nodes::escape_controls(line) + '\n';
+  return lines;
+}
+
 std::string overview(const std::vector<answer>& services) {
   table methods({{"METHOD"},
                  {"WORKERS", align::right},
@@ -48,9 +58,8 @@ std::string overview(const std::vector<answer>& services) {
 }
 
 std::string in_full(const answer& s) {
-  std::string text = s.text("name") + s.text("sig") + '\n';
-  const auto doc = s.text("doc");
-  if (!doc.empty()) text += "\n" + doc + (doc.back() == '\n' ? "" : "\n");
+  std::string text = nodes::escape_controls(s.text("name") + s.text("sig")) + '\n';
+  if (const auto doc = s.text("doc"); !doc.empty()) text += '\n' + lines_of(doc);
   std::string facts;
   const auto fact = [&facts](const std::string& what) {
     facts += (facts.empty() ? "" : ", ") + what;

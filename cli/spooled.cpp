@@ -13,8 +13,10 @@ constexpr const char* default_gateway = "tcp://127.0.0.1:5555";
 spooled_options::spooled_options() { link.endpoint = default_gateway; }
 
 void add_spooled(CLI::App& app, spooled_options& target, ids how) {
-  auto* words = app.add_option("ID", target.words, "As weir submit printed them");
-  if (how == ids::required) words->required();
+  if (how == ids::required)
+    app.add_option("ID", target.words, "As weir submit printed them")->required();
+  else
+    app.add_option("ENDPOINT", target.words, "The same as --gateway")->expected(0, 1);
   app.add_option("--gateway", target.link.endpoint, "The gateway that keeps them")
       ->envname("WEIR_GATEWAY")
       ->type_name("ENDPOINT")
@@ -30,6 +32,8 @@ void split(spooled_options& target, ids how) {
   }
   if (target.ids.empty() && how == ids::required)
     throw error(exit_code::usage, "there is no id (weir submit prints them)");
+  if (!target.ids.empty() && how == ids::none)
+    throw error(exit_code::usage, "'" + target.ids.front() + "' is no endpoint");
   target.link.client.introduce = false;
 }
 

@@ -17,8 +17,8 @@ struct spooled_options {
   spooled_options();
 };
 
-enum class ids { required, optional };
-/// ID..., --gateway [WEIR_GATEWAY], the connection's options.
+enum class ids { required, none };
+/// ID..., or ENDPOINT alone; --gateway [WEIR_GATEWAY], the connection's options.
 void add_spooled(CLI::App& app, spooled_options& target, ids how);
 /// `weir wait ENDPOINT ID` is `weir wait --gateway ENDPOINT ID`. Errors: weir::error `usage`.
 void split(spooled_options& target, ids how);

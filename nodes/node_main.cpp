@@ -17,6 +17,7 @@
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 
 namespace weir::nodes {
 
@@ -103,6 +104,11 @@ int guarded(console& say, const std::function<int()>& action) {
     return code_of(e.code());
   } catch (const std::bad_alloc&) {
     say.error("out of memory");
+  } catch (const std::system_error& e) {
+    // Of a thread that cannot be started, the standard library says no more than this.
+    const bool thread = e.code() == std::errc::resource_unavailable_try_again;
+    say.error(thread ? "cannot start a thread: " + e.code().message() + " (see: ulimit -u -v)"
+                     : std::string(e.what()));
   } catch (const std::exception& e) {
     say.error(std::string("unexpected error, a bug in weir: ") + e.what());
   }
@@ -125,6 +131,8 @@ int node_main(int argc, const char* const* argv, const program& about,
               const std::function<int(node_context&)>& run) {
   occupy_standard_fds();
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file that may not grow (ulimit -f) is an error like a full disk
 
   common options;
   CLI::App app(about.description, about.name);

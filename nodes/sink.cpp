@@ -106,9 +106,9 @@ int run(settings& s, node_context& context) {
   context.say.detail(std::to_string(stats.committed) + " results, " +
                      std::to_string(stats.failed) + " failed, " +
                      std::to_string(stats.duplicates) + " duplicates dropped");
-  if (ended_by != 0 && !node.complete() && !s.node.serve)
+  if (ended_by != 0 && !node.complete())
     return static_cast<int>(exit_code::signalled) + ended_by;
-  if (!node.complete() && !s.node.serve) {
+  if (!node.complete()) {
     context.say.error(
         "a ventilator gave up before all its tasks were done: results are missing");
     return static_cast<int>(exit_code::unavailable);

@@ -131,7 +131,8 @@ void check_output(const CLI::App& app, const settings& s) {
   for (const char* option : {"--keep-order", "--out", "--output-format", "--tag", "--joblog",
                              "--append", "--overwrite"})
     if (app.count(option) > 0)
-      throw CLI::ValidationError(option, "means nothing with a sink, which has an option for it");
+      throw CLI::ValidationError(option,
+                                 "means nothing with a sink, which has an option for it");
 }
 
 io::record_format input_format(const settings& s) {

@@ -94,9 +94,11 @@ void declare(CLI::App& app, settings& s) {
                    "script")
           ->group("Running");
   auto* coproc =
-      app.add_flag("--coproc{line}", s.coproc,
-                   "Start the command once per slot; a line in, a line out, in order. With "
-                   "--coproc=frame: 4-byte big-endian lengths before each, both ways")
+      app.add_flag(
+             "--coproc{line}", s.coproc,
+             "Start the command once per slot; a line in, a line out, in order. The result "
+             "is that line without its end (weir-sink --format lines writes one). With "
+             "--coproc=frame: 4-byte big-endian lengths before each, both ways")
           ->check(CLI::IsMember({"line", "frame"}))
           ->group("Running");
   in->excludes(shell, coproc);

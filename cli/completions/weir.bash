@@ -9,14 +9,19 @@ _weir_words() {
   cur=${words[${#words[@]} - 1]}
 }
 
-# Those of the words in $1 that go on from $cur, without what bash does not replace: the part
-# of $cur that it takes for other words.
+# Those of the lines in $1 that go on from $cur, without what bash does not replace: the part
+# of $cur that it takes for other words. They are quoted, and nothing in them is expanded: a
+# method is called what others like.
 _weir_offer() {
-  local last=${COMP_WORDS[COMP_CWORD]} kept
+  local last=${COMP_WORDS[COMP_CWORD]} kept line
   [[ $last == : ]] && last=
   kept=${cur%"$last"}
-  mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
-  COMPREPLY=("${COMPREPLY[@]#"$kept"}")
+  COMPREPLY=()
+  while IFS= read -r line; do
+    [[ $line && $line == "$cur"* ]] || continue
+    printf -v line %q "${line#"$kept"}"
+    COMPREPLY+=("$line")
+  done <<<"$1"
 }
 
 _weir_methods() {
@@ -51,7 +56,7 @@ _weir() {
   local words cur is_value
   _weir_words
   if ((${#words[@]} == 2)); then
-    _weir_offer "$(weir --list-verbs 2>/dev/null) --help --version"
+    _weir_offer "$(weir --list-verbs 2>/dev/null; printf '%s\n' --help --version)"
   elif [[ ${words[1]} == run ]] && _weir_in_command; then
     return # files
   elif [[ $cur == -* ]]; then

@@ -108,24 +108,28 @@ void governor::count(const task_end& end, proto::duration runtime) {
   }
   const auto decision = halt_.count(end);
   if (decision == halt_policy::decision::go_on) return;
-  press_locked(decision == halt_policy::decision::now ? pressure::end_all
-                                                      : pressure::start_no_more);
+  const bool risen = press_locked(
+      decision == halt_policy::decision::now ? pressure::end_all : pressure::start_no_more);
   lock.unlock();
+  if (risen && options_.on_rise) options_.on_rise();
   if (options_.on_halt) options_.on_halt(decision);
 }
 
 void governor::press(pressure at_least) {
-  const std::lock_guard lock(mutex_);
-  press_locked(at_least);
+  std::unique_lock lock(mutex_);
+  const bool risen = press_locked(at_least);
+  lock.unlock();
+  if (risen && options_.on_rise) options_.on_rise();
 }
 
-void governor::press_locked(pressure at_least) {
-  if (at_least <= level()) return;
+bool governor::press_locked(pressure at_least) {
+  if (at_least <= level()) return false;
   level_.store(at_least, std::memory_order_release);
   wake(closed_fd_);
   changed_.notify_all();
   if (at_least >= pressure::end_all)
     for (const auto* task : running_) wake(task->wake_fd);
+  return true;
 }
 
 void governor::set_total(std::uint64_t tasks) {

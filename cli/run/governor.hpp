@@ -38,6 +38,8 @@ struct governor_options {
   halt_policy halt{};
   /// Told once when there is a reason to end early.
   std::function<void(halt_policy::decision)> on_halt{};
+  /// Told that governor::level() has risen, before on_halt. Holds no lock.
+  std::function<void()> on_rise{};
 };
 
 /// Decides for all slots, at the moment when a command could start and when one has ended.
@@ -85,7 +87,8 @@ class governor {
 
  private:
   [[nodiscard]] bool has_room() const;
-  void press_locked(pressure at_least);
+  /// True: it has risen.
+  bool press_locked(pressure at_least);
 
   const governor_options options_;
   const bool waits_;  // whether may_start() may have to

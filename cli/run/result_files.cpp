@@ -26,7 +26,8 @@ namespace fs = std::filesystem;
 void make_directory(const std::string& path) {
   std::error_code why;
   fs::create_directories(path, why);
-  if (why && !fs::is_directory(path))
+  std::error_code unknown;
+  if (why && !fs::is_directory(path, unknown))
     throw error(exit_code::cannot_create,
                 "--results: cannot create " + path + ": " + why.message());
 }

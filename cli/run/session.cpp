@@ -74,7 +74,7 @@ class session {
   void on_tick();
   void end_if_stuck();
   [[nodiscard]] std::function<void()> status();
-  void end_coprocesses();
+  void tell_ventilator();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
   [[nodiscard]] printer::write_aside aside();
@@ -98,14 +98,14 @@ class session {
   // The watcher's alone:
   std::uint64_t over_ = 0;
   std::chrono::steady_clock::time_point came_further_{};
-  nodes::watcher watch_;         // before the first byte of input: it may be long in coming
+  nodes::watcher watch_;  // before the first byte of input: it may be long in coming
   plan plan_;
   spool room_;
   printer print_;
   task_table table_;
   slot_numbers slots_;
   late_failure late_;
-  first_round round_;  // of --round-robin
+  first_round round_;                 // of --round-robin
   outcome_writer* writer_ = nullptr;  // the ventilator's
   std::unique_ptr<run_context> local_;
 };
@@ -163,11 +163,11 @@ governor_options session::rules() {
   o.max_load = parse_load(settings_.max_load);
   o.memory_free = settings_.memory_free;
   o.halt = halt_policy::parse(settings_.halt);
+  o.on_rise = [this] { tell_ventilator(); };
   o.on_halt = [this](halt_policy::decision what) {
-    if (what == halt_policy::decision::now) end_coprocesses();
     tell_.notice(what == halt_policy::decision::now
-                            ? "--halt: ending what runs"
-                            : "--halt: finishing what runs, starting no more");
+                     ? "--halt: ending what runs"
+                     : "--halt: finishing what runs, starting no more");
   };
   return o;
 }
@@ -234,7 +234,10 @@ ventilator_options session::node() {
 /// Signals and --halt reach the ventilator for as long as there is one.
 class session::while_it_runs {
  public:
-  while_it_runs(session& of, ventilator& tasks) : of_(of) { set(&tasks); }
+  while_it_runs(session& of, ventilator& tasks) : of_(of) {
+    set(&tasks);
+    of_.tell_ventilator();  // of what has been said before
+  }
   ~while_it_runs() { set(nullptr); }
   while_it_runs(const while_it_runs&) = delete;
   while_it_runs& operator=(const while_it_runs&) = delete;
@@ -299,7 +302,9 @@ local_slots session::slots() {
     check(command);
     of_slot = exec::command_runner_factory(std::move(command));
   } else if (settings_.round_robin) {
-    of_slot = [this](unsigned) { return std::make_unique<round_robin_runner>(*local_, round_); };
+    of_slot = [this](unsigned) {
+      return std::make_unique<round_robin_runner>(*local_, round_);
+    };
   } else {
     of_slot = [this](unsigned) { return std::make_unique<command_runner>(*local_); };
   }
@@ -313,8 +318,8 @@ void session::on_signal(int signal) {
   using pressure = governor::pressure;
   if (signal == SIGUSR1) {
     const auto lines = rules_.running();
-    tell_.notice(std::to_string(lines.size()) + " running, " +
-                        std::to_string(counts_.done) + " done");
+    tell_.notice(std::to_string(lines.size()) + " running, " + std::to_string(counts_.done) +
+                 " done");
     for (const auto& line : lines) tell_.notice(line);
     return;
   }
@@ -324,7 +329,6 @@ void session::on_signal(int signal) {
   }
   const bool again = ended_by_.exchange(signal) != 0;
   rules_.press(again ? pressure::kill_all : pressure::end_all);
-  end_coprocesses();
   tell_.notice(again ? "killing what runs" : "ending what runs (again to kill it)");
 }
 
@@ -347,19 +351,25 @@ std::function<void()> session::status() {
   return [this] { status_.draw(rules_.running_count()); };
 }
 
-/// Commands that run once for each value see for themselves that they are to end; a coprocess
-/// would only end with its input.
-void session::end_coprocesses() {
-  if (settings_.coproc.empty()) return;
+/// Commands here that run once for each value see for themselves that they are to end. A
+/// coprocess would only end with its input, and workers elsewhere know nothing of it.
+void session::tell_ventilator() {
   const std::lock_guard lock(tasks_mutex_);
-  if (tasks_ != nullptr) tasks_->stop();
+  if (tasks_ == nullptr) return;
+  const auto level = rules_.level();
+  const bool end_all = level >= governor::pressure::end_all;
+  if (!settings_.coproc.empty()) {
+    if (end_all) tasks_->stop();
+  } else if (!settings_.listen.empty() && level != governor::pressure::none) {
+    tasks_->withdraw(end_all ? withdrawal::all : withdrawal::unstarted);
+  }
 }
 
 int session::conclude(bool read_all) {
   if (plan_.not_asked_for() > 0 && read_all)
     tell_.notice(std::to_string(plan_.not_asked_for()) +
-                        " tasks of the joblog are not among these: the list or the command has "
-                        "changed");
+                 " tasks of the joblog are not among these: the list or the command has "
+                 "changed");
   const std::uint64_t skipped = counts_.skipped;
   if (skipped > 0 || !read_all) {
     std::string text = std::to_string(counts_.done) + " done, " +

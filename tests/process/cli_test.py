@@ -186,6 +186,15 @@ class Looking(Calls):
         self.assertEqual([(m["name"], m["workers"]) for m in one], [("pair", 1)])
         self.verb("services", self.where, "nosuch", code=2)
 
+    def test_names_and_help_cannot_play_with_the_terminal(self):
+        name = "red\x1b[31m"
+        self.worker("--from", self.where, "--method", name + "=cat",
+                    "--describe", name + "=one\ntwo\x1b[32m")
+        wait_until(lambda: name in self.verb("services", "--names", self.where), "it is known")
+        text = self.verb("services", self.where, name)
+        self.assertIn("one\ntwo\\x1b[32m\n", text)
+        self.assertNotIn("\x1b", text)
+
     def test_ping_answers_and_counts(self):
         text = self.verb("ping", "-c", "3", "-i", "10ms", self.where)
         self.assertEqual(len(re.findall(r"^from .*gateway.*: \d", text, re.M)), 3)
@@ -286,6 +295,8 @@ class Submitted(Calls):
         listed = json.loads(self.verb("dead", "--json", self.where))
         self.assertEqual([(d["id"], d["method"]) for d in listed], [(id, "fail")])
         self.assertRegex(self.verb("dead", self.where), id + " +fail +1 ")
+        self.verb("dead", id, code=64)
+        self.verb("dead", self.where, id, code=64)
         self.assertEqual(self.verb("requeue", self.where, id), "1\n")
         self.verb("wait", self.where, id, code=1)
 

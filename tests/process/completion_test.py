@@ -3,6 +3,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,13 +25,13 @@ class Shells:
         self.gateway("--bind", self.at, "--heartbeat", HEARTBEAT)
         self.worker("--from", self.at, "--method", "hash=sha256sum", "--method", "cat=cat",
                     "--method", "count=cat")
-        self.weir_names()
+        self.weir_names("hash")
 
-    def weir_names(self):
+    def weir_names(self, one):
         def known():
             node = self.weir("services", self.at, "--names")
             self.ends(node, 0)
-            return node.stdout().split()
+            return one in node.stdout().decode().splitlines()
         wait_until(known, "the methods are known")
 
     def environment(self):
@@ -64,6 +65,14 @@ class Shells:
         self.assertEqual(self.offers("weir call %s c" % self.at), ["cat", "count"])
         self.assertEqual(self.offers("weir submit --priority 9 %s h" % self.at), ["hash"])
         self.assertEqual(self.offers("weir call %s " % self.at), ["cat", "count", "hash"])
+
+    def test_the_name_of_a_method_is_not_run(self):
+        name = "evil`touch${IFS}ran`"
+        self.worker("--from", self.at, "--method", name + "=cat")
+        self.weir_names(name)
+        offered = self.offers("weir call %s ev" % self.at)
+        self.assertEqual([shlex.split(word) for word in offered], [[name]])
+        self.assertFalse(os.path.exists(self.path("ran")))
 
     def test_nothing_is_offered_where_nobody_answers(self):
         self.assertEqual(self.offers("weir call %s c" % self.tcp_endpoint()), [])

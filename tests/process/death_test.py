@@ -175,6 +175,29 @@ class Ventilators(Case):
         self.assertTrue(sink.running())
         self.assertOnce(sink.lines(), lines)
 
+    def test_a_sink_that_serves_does_not_end_well_when_tasks_are_missing(self):
+        # Killed, given up, or still at it when the sink is told to end.
+        for end in ("killed", "given up", "under way"):
+            with self.subTest(end=end):
+                tasks, results = self.endpoint(), self.endpoint()
+                sink = self.sink("--bind", results, "--serve", "--format", "lines")
+                worker = self.worker("--from", tasks, "-j1", "--shell", "--",
+                                     '[ "$1" = 1 ] || exec sleep 1000; echo "$1"')
+                node = self.ventilator("--bind", tasks, "--sink", results, input=b"1\n2\n")
+                wait_until(lambda: sink.count() == 1, "one of two tasks is done")
+                if end == "killed":
+                    node.kill()
+                elif end == "given up":
+                    node.send(signal.SIGTERM)
+                    self.says(node, "reading no more")
+                    node.send(signal.SIGTERM)
+                    self.ends(node, 143)
+                    self.says(sink, "has left before all its tasks were done: 1 are committed")
+                sink.send(signal.SIGTERM)
+                self.ends(sink, 143)
+                node.kill()
+                worker.kill()
+
     def test_a_ventilator_that_is_interrupted_lets_sink_and_worker_end(self):
         tasks, results = self.endpoint(), self.endpoint()
         sink = self.sink("--bind", results)

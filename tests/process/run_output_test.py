@@ -4,7 +4,7 @@ import resource
 import signal
 
 from run_case import Runs
-from support import PIPE, exists, main, wait_until
+from support import PIPE, exists, main, sanitized, wait_until
 
 
 class Output(Runs):
@@ -76,13 +76,30 @@ class Output(Runs):
 
     def test_output_that_cannot_be_kept_ends_the_run_and_says_why(self):
         def small_files():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         for options in (("--joblog", self.path("log")), ("--results", self.path("out")),
                         ("--pipe", "--round-robin")):
             node = self.weir("run", "-j2", *options, "yes", input=b"1\n2\n3\n", preexec=small_files)
             self.ends(node, 255)
             self.assertSays(node, "weir run: writing .*: File too large")
+
+    def test_what_the_system_does_not_grant_is_no_bug_of_ours(self):
+        def few_files():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+
+        def little_memory():
+            resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))
+            resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, 8 << 20))
+        limits = [(few_files, "cannot create an eventfd: Too many open files .see: ulimit -n.")]
+        if not sanitized():  # it needs terabytes of addresses
+            limits.append((little_memory, "cannot start a thread: .* .see: ulimit -u -v."))
+        for limit, said in limits:
+            node = self.weir("run", "-j100", "echo", ":::", "1", preexec=limit)
+            self.ends(node, 255)
+            self.assertRegex(node.stderr(), "^weir run: " + said + "\n$")
+        self.write("file", b"")
+        self.run_it("--results", self.path("file/below"), "echo", ":::", "1", code=255)
+        self.assertRegex(self.said, "^weir run: --results: cannot create .*: Not a directory\n$")
 
     def test_results_go_to_files(self):
         self.run_it("--results", self.path("out"), "echo o{}; echo e{} >&2", ":::", "a", "b/c")

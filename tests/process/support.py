@@ -121,7 +121,7 @@ def free_port():
             return port
 
 
-def _sanitized():
+def sanitized():
     with open(os.path.join(_build, "CMakeCache.txt")) as cache:
         return any(line.startswith("CMAKE_CXX_FLAGS:") and "-fsanitize" in line for line in cache)
 
@@ -222,7 +222,7 @@ class Node:
     def peak_rss(self):
         """The most resident memory it has had, in MiB; 0 if it has ended, and under a sanitizer,
         whose shadow and quarantine are most of what there is: the Release suite claims figures."""
-        return 0.0 if _sanitized() else self._status("VmHWM")
+        return 0.0 if sanitized() else self._status("VmHWM")
 
     def _status(self, field):
         try:

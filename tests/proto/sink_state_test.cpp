@@ -103,6 +103,7 @@ TEST_SUITE("sink_state") {
     s.hears(1, bye{bye_reason::finished});
     CHECK(s.machine.complete());
     CHECK(s.machine.abandoned() == 0);
+    CHECK(s.machine.nothing_missing());
     CHECK(s.out.closed == std::vector{the_source});
     s.machine.say_bye(t0, s.out);
     s.out.closed.clear();
@@ -144,6 +145,7 @@ TEST_SUITE("sink_state") {
     s.hears(1, bye{bye_reason::leaving});
     CHECK(s.machine.abandoned() == 1);
     CHECK(s.machine.complete());  // nothing more will come; abandoned() says how it ended
+    CHECK(!s.machine.nothing_missing());
   }
 
   TEST_CASE("a ventilator that is cut off is waited for, and is the same when it comes back") {
@@ -169,6 +171,7 @@ TEST_SUITE("sink_state") {
     CHECK(!s.machine.complete());
     REQUIRE(s.machine.lost().size() == 1);
     CHECK(s.machine.lost()[0].committed == 1);
+    CHECK(!s.machine.nothing_missing());
     CHECK(s.machine.lost()[0].total == 2);
   }
 

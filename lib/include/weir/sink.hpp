@@ -67,7 +67,8 @@ class sink {
   void run();
   /// Any thread: commit what has arrived, acknowledge it, then leave.
   void stop() noexcept;
-  /// After run(): whether it ended because all was complete.
+  /// After run(): whether it ended because all was complete. With options.serve: whether
+  /// nothing was missing, of all ventilators that came, when it was stopped.
   [[nodiscard]] bool complete() const noexcept;
   /// The endpoints as they are bound, ports filled in.
   [[nodiscard]] const std::vector<std::string>& endpoints() const noexcept;

@@ -64,6 +64,12 @@ struct ventilator_stats {
 
 class local_slots;
 
+/// What ventilator::withdraw() takes from workers elsewhere.
+enum class withdrawal : std::uint8_t {
+  unstarted,  ///< what they have not begun; they finish the rest
+  all,        ///< that too: they end it
+};
+
 /// A command as submit() wants it; `input`, if any, is for its standard input.
 [[nodiscard]] std::string encode_command(const std::vector<std::string>& argv,
                                          std::optional<std::string_view> input = {});
@@ -123,6 +129,10 @@ class ventilator {
   void finish();
   /// Any thread: abandon what is not done. Workers are told to stop it.
   void stop() noexcept;
+  /// Any thread: from now on tasks are for this process's own slots alone, which have to be
+  /// there: for a run that is to end, and whose slots answer each task at once. May be called
+  /// again, to take more.
+  void withdraw(withdrawal what) noexcept;
   [[nodiscard]] const std::vector<std::string>& endpoints() const noexcept;
   [[nodiscard]] source_id source() const noexcept;
   [[nodiscard]] ventilator_stats stats() const;

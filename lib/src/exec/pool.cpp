@@ -2,6 +2,8 @@
 
 #include "exec/unique_fd.hpp"
 
+#include <weir/error.hpp>
+
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -10,9 +12,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <iterator>
-#include <system_error>
 #include <utility>
 
 namespace weir::exec {
@@ -88,15 +90,20 @@ finished dropped(const work& tasks) {
 pool::pool(unsigned slots, runner_factory factory, std::function<void()> wake)
     : factory_(std::move(factory)), wake_(std::move(wake)) {
   std::unique_lock held(mutex_);
-  for (unsigned number = 0; number < slots; ++number) {
-    slot& s = slots_.emplace_back();
-    s.thread = std::thread([this, &s, number] {
-      if (start_runner(s, number)) run_slot(s);
-      s.runs.reset();
-    });
+  unsigned started = 0;
+  try {
+    for (; started < slots; ++started) {
+      slot& s = slots_.emplace_back();
+      s.thread = std::thread([this, &s, number = started] {
+        if (start_runner(s, number)) run_slot(s);
+        s.runs.reset();
+      });
+    }
+    warden_ = std::thread([this] { watch(); });
+  } catch (...) {  // the system has no more threads for us
+    start_failure_ = std::current_exception();
   }
-  warden_ = std::thread([this] { watch(); });
-  started_.wait(held, [&] { return ready_ == slots; });
+  started_.wait(held, [&] { return ready_ == started; });
   if (!start_failure_) return;
   stopping_ = true;
   held.unlock();
@@ -114,7 +121,8 @@ bool pool::start_runner(slot& self, unsigned number) {
   try {
     self.wake_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self.wake_fd < 0)
-      throw std::system_error(errno, std::generic_category(), "cannot create an eventfd");
+      throw error(exit_code::io, std::string("cannot create an eventfd: ") +
+                                     std::strerror(errno) + " (see: ulimit -n)");
     self.runs = factory_(number);
   } catch (...) {
     failure = std::current_exception();

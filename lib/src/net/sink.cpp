@@ -87,8 +87,9 @@ void sink::impl::run() {
     if (!machine.fatal().empty()) throw error(exit_code::protocol, machine.fatal());
     if (stopping) {
       if (leave_by == proto::time_point{}) leave_by = now + stop_patience;
-      if (store.idle() || now >= leave_by) break;
-      continue;
+      if (!store.idle() && now < leave_by) continue;
+      completed = options.serve && machine.nothing_missing();
+      break;
     }
     if (!options.serve) {
       if (machine.may_end(now)) {

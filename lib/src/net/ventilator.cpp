@@ -265,6 +265,15 @@ void ventilator::stop() noexcept {
   impl_->net.wake();
 }
 
+void ventilator::withdraw(withdrawal what) noexcept {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->withdrawing =
+        what == withdrawal::all ? proto::cancel_mode::stop : proto::cancel_mode::give_back;
+  }
+  impl_->net.wake();
+}
+
 const std::vector<std::string>& ventilator::endpoints() const noexcept {
   return impl_->endpoints;
 }

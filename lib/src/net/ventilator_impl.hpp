@@ -62,6 +62,7 @@ struct ventilator::impl {
   std::uint64_t room_bytes = 0;
   bool input_ended = false;
   bool stopping = false;
+  std::optional<proto::cancel_mode> withdrawing;  // asked for and not done yet
   bool ended = false;
   bool complete = false;
   bool loop_waits = false;
@@ -86,6 +87,7 @@ struct ventilator::impl {
   void run();
   void take_input();
   void on_message(proto::peer_id peer, proto::message m, proto::time_point now);
+  void withdraw(proto::time_point now);
   void settle(proto::time_point now);
   void collect(proto::time_point now);
   bool publish();

@@ -61,9 +61,16 @@ void ventilator::impl::collect(proto::time_point now) {
   }
 }
 
+void ventilator::impl::withdraw(proto::time_point now) {
+  const std::lock_guard lock(mutex);
+  if (withdrawing && machine.withdraw(net::local_crew::peer, *withdrawing, now, out))
+    withdrawing.reset();
+}
+
 void ventilator::impl::settle(proto::time_point now) {
   take_input();
   if (crew) crew->collect(now);
+  withdraw(now);
   if (collects) collect(now);
   machine.tick(now, out);
   while (crew && crew->exchange(out, now, [&](proto::message m) {

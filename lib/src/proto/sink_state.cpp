@@ -85,12 +85,15 @@ void sink_state::on_bye(session_id from, time_point now, outbox& out) {
       ++it;
       continue;
     }
-    if (core_.complete(id))
-      ++finished_;
-    else
-      ++abandoned_;
-    for (const auto& s : core_.sources())
-      if (s.id == id) finished_tasks_ += s.total_known ? s.total : s.committed;
+    const bool whole = core_.complete(id);
+    ++(whole ? finished_ : abandoned_);
+    for (const auto& s : core_.sources()) {
+      if (s.id != id) continue;
+      finished_tasks_ += s.total_known ? s.total : s.committed;
+      if (!whole)
+        out.warn("ventilator " + it->second.ventilator + " has left before all its tasks " +
+                 "were done: " + std::to_string(s.committed) + " are committed");
+    }
     core_.remove(id);
     out.closed.push_back(id);
     it = sources_.erase(it);
@@ -127,6 +130,11 @@ bool sink_state::complete() const {
   if (finished_ + abandoned_ + sources_.size() < ending_.ventilators) return false;
   return std::all_of(sources_.begin(), sources_.end(),
                      [](const auto& s) { return s.second.settled; });
+}
+
+bool sink_state::nothing_missing() const {
+  return abandoned_ == 0 && std::all_of(sources_.begin(), sources_.end(),
+                                        [&](const auto& s) { return core_.complete(s.first); });
 }
 
 std::vector<sink_state::lost_source> sink_state::lost() const {

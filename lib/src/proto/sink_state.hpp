@@ -56,6 +56,9 @@ class sink_state {
   [[nodiscard]] bool may_end(time_point now) const {
     return now >= ending_.not_before && complete();
   }
+  /// All that the sources which came have is committed, if any came. Unlike complete(), it may
+  /// be asked of a sink that stays whoever comes.
+  [[nodiscard]] bool nothing_missing() const;
   /// No source is registered or lost: nothing is under way.
   [[nodiscard]] bool idle() const { return sources_.empty(); }
   /// Sources whose ventilator is gone and has not said BYE. It may come back.

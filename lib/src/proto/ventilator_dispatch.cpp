@@ -212,7 +212,7 @@ void ventilator_state::recall(time_point now, outbox& out) {
   session_id victim{};
   std::uint64_t most = 0;
   for (const auto& [id, w] : workers_) {
-    if (!w.ready || w.window_items == 0) continue;
+    if (!w.ready || w.kept_out || w.window_items == 0) continue;
     if (w.items == 0 && now - w.idle_since >= recall_interval) somebody_idle = true;
     const std::uint64_t slots = std::max<std::uint32_t>(w.info.slots, 1);
     if (w.items > slots && now >= w.recall_after && w.items - slots > most) {
@@ -242,7 +242,7 @@ time_point ventilator_state::next_deadline() const {
     bool idle = false;
     bool busy = false;
     for (const auto& [id, w] : workers_) {
-      idle |= w.ready && w.items == 0;
+      idle |= w.ready && !w.kept_out && w.items == 0;
       busy |= w.items > std::max<std::uint32_t>(w.info.slots, 1);
     }
     if (idle && busy) next = std::min(next, last_tick_ + recall_interval);

@@ -184,6 +184,7 @@ void ventilator_state::resync(session_id from, const window& w, time_point now, 
       links_.send(from, cancel{options_.source, std::move(portion), cancel_mode::stop}, now,
                   out);
     });
+  keep_out(from, now, out);
 }
 
 }  // namespace weir::proto

@@ -76,8 +76,8 @@ void ventilator_state::on_failure(std::uint64_t first, queued_run task, status c
 void ventilator_state::give_up(std::uint64_t first, const queued_run& task, result_run outcome,
                                outbox& out) {
   ++counts_.failed;
-  out.failures.push_back({first, task.payloads, outcome.code, outcome.details[0].message,
-                          outcome.attempt});
+  out.failures.push_back(
+      {first, task.payloads, outcome.code, outcome.details[0].message, outcome.attempt});
   const std::uint64_t held = outcome.payloads.bytes();
   bytes_ += held;
   bytes_ -= task.bytes();
@@ -107,10 +107,42 @@ void ventilator_state::on_release(session_id from, const release& r, time_point 
   }
 }
 
-void ventilator_state::take_back(session_id from, bool died, time_point now, outbox& out) {
+bool ventilator_state::withdraw(peer_id keeper, cancel_mode how, time_point now, outbox& out) {
+  const auto who = links_.on(keeper);
+  if (!who) return false;
+  withdrawn_ = {*who, how};
+  for (const auto& [id, w] : workers_) keep_out(id, now, out);
+  return true;
+}
+
+/// Again whenever it joins: what it holds then may be news.
+void ventilator_state::keep_out(session_id who, time_point now, outbox& out) {
+  if (!withdrawn_ || who == withdrawn_->keeper) return;
+  workers_.at(who).kept_out = true;
+  const auto ranges = leased_to(who);
+  if (ranges.empty()) return;
+  in_portions(ranges, [&](seq_ranges portion) {
+    links_.send(who, cancel{options_.source, std::move(portion), withdrawn_->how}, now, out);
+  });
+  if (withdrawn_->how == cancel_mode::give_back) return;  // RELEASE says which
+  std::vector<std::pair<std::uint64_t, queued_run>> back;
+  for (const auto& range : ranges)
+    leased_.extract(range, [&](std::uint64_t first, leased_run&& run) {
+      unlease(run, now);
+      back.emplace_back(first, std::move(run.task));
+    });
+  for (auto& [first, task] : back) requeue(first, std::move(task));
+}
+
+seq_ranges ventilator_state::leased_to(session_id who) const {
   seq_ranges ranges;
   for (const auto& [first, run] : leased_.runs())
-    if (run.worker == from) append_range(ranges, {first, first + run.size() - 1});
+    if (run.worker == who) append_range(ranges, {first, first + run.size() - 1});
+  return ranges;
+}
+
+void ventilator_state::take_back(session_id from, bool died, time_point now, outbox& out) {
+  const auto ranges = leased_to(from);
   const auto who = workers_.find(from);
   const bool alone = who != workers_.end() && who->second.alone;
   std::vector<std::pair<std::uint64_t, leased_run>> back;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -97,6 +98,10 @@ class ventilator_state {
                                                   outbox& out);
   void tick(time_point now, outbox& out);
   [[nodiscard]] time_point next_deadline() const;
+  /// From now on only the worker on this connection gets tasks. From all others comes back what
+  /// they have not begun (give_back), or whatever they have, and they stop it (stop). False: it
+  /// has not joined, and nothing has changed.
+  bool withdraw(peer_id keeper, cancel_mode how, time_point now, outbox& out);
 
   // A sink_core in the same process.
   void on_ack(const ack& a, time_point now, outbox& out);
@@ -172,10 +177,13 @@ class ventilator_state {
     bool reachable = true;   // as of this round
     bool set_aside = false;  // has, or is to have, a last chance and nothing else
     bool alone = false;      // has it: if the worker dies, we know of what
+    bool kept_out = false;   // gets no more, see withdraw()
     time_point set_aside_since;
     time_point idle_since;
     time_point recall_after;
-    [[nodiscard]] bool usable() const { return ready && reachable && window_items > 0; }
+    [[nodiscard]] bool usable() const {
+      return ready && reachable && !kept_out && window_items > 0;
+    }
     [[nodiscard]] bool has_room(std::uint64_t next_bytes) const {
       return usable() && !set_aside && items < window_items &&
              (items == 0 || bytes + next_bytes <= window_bytes);
@@ -209,6 +217,8 @@ class ventilator_state {
   void delay(std::uint64_t first, queued_run task, duration wait, time_point now);
   void forget(seq_range range, time_point now, std::map<session_id, seq_ranges>& running);
   void unlease(const leased_run& run, time_point now);
+  [[nodiscard]] seq_ranges leased_to(session_id who) const;
+  void keep_out(session_id who, time_point now, outbox& out);
 
   // ventilator_dispatch.cpp
   void dispatch(time_point now, outbox& out);
@@ -241,6 +251,11 @@ class ventilator_state {
   std::vector<result_batch> given_up_unsent_;
   std::uint64_t bytes_ = 0;
   std::map<session_id, worker> workers_;
+  struct withdrawn {
+    session_id keeper;
+    cancel_mode how;
+  };
+  std::optional<withdrawn> withdrawn_;
   session_id sink_{};
   bool sink_joined_ = false;
   bool sink_registered_ = false;
