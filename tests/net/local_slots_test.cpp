@@ -1,6 +1,7 @@
 #include "running_nodes.hpp"
 
 #include <weir/local_slots.hpp>
+#include <weir/sink.hpp>
 #include <weir/ventilator.hpp>
 #include <weir/worker.hpp>
 
@@ -51,6 +52,14 @@ TEST_CASE("a ventilator's tasks have commands, or have none, and its own slots n
   CHECK(v.wait());
   CHECK(seen == std::map<std::string, int>{{"one", 1}});
   CHECK_THROWS_AS(ventilator({}, nullptr, here), weir::error);
+}
+
+TEST_CASE("a sink that would wait for no ventilator at all is a mistake") {
+  sink_options options;
+  options.bind = {"tcp://127.0.0.1:*"};
+  options.ventilators = 0;
+  CHECK_THROWS_WITH_AS(sink(options, [](const result&) {}), "ventilators must be at least 1",
+                       weir::error);
 }
 
 TEST_CASE("workers that connect share the tasks with the ventilator's own slots") {

@@ -1,11 +1,12 @@
 """weir-worker --method: commands that are called."""
 import json
 import os
+import resource
 import signal
 
 import callers
 from callers import Caller
-from support import HEARTBEAT, Case, exists, main, wait_until
+from support import HEARTBEAT, Case, exists, main, sanitized, wait_until
 
 
 class Methods(Case):
@@ -246,6 +247,17 @@ class Wiring(Methods):
         self.worker("--direct", where, "--from", self.endpoint(), "--method", "cat=cat")
         caller = self.caller(where)
         self.assertAnswer(caller.call("cat", "x"), callers.OK, "x")
+
+    def test_more_slots_than_the_system_has_threads_for_are_named(self):
+        def little_memory():
+            resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))
+            resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, 8 << 20))
+        if sanitized():  # it needs terabytes of addresses
+            return
+        worker = self.worker("--bind", self.endpoint(), "-j100", "--method", "now=date",
+                             preexec=little_memory)
+        self.ends(worker, 70)
+        self.says(worker, "cannot start a thread: .* .see: ulimit -u -v.")
 
     def test_a_gateway_that_is_not_there_is_named(self):
         where = self.endpoint()

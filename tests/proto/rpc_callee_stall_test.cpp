@@ -58,7 +58,10 @@ TEST_SUITE("callee: callers that do not read") {
     w.joins(client1);
     const auto told = [&](std::uint64_t call) {
       w.gets(client1, call, 1, {}, call - 1);  // it has all that was sent, it says
-      reply_run failed{call, status::not_found, tasks(1, 0)};
+      reply_run failed;
+      failed.first = call;
+      failed.code = status::not_found;
+      failed.results = tasks(1, 0);
       failed.details.resize(1);
       failed.details[0].message = std::string(1000, 'x');
       w.calls.reply(client1, std::move(failed));

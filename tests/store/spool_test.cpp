@@ -173,6 +173,50 @@ TEST_CASE("without space submissions are refused, and outcomes written when ther
   CHECK(s.trouble().empty());
 }
 
+TEST_CASE("without space reads do not wait for outcomes that do") {
+  const test::temp_dir dir;
+  loop l;
+  spool s(dir.file("spool"), {}, noon, [&] { l.wake(); });
+  testing::semaphore all_given{0};
+  s.give([&](call_table& t) {
+    t.submit(call(1), noon);
+    (void)t.file().number("PRAGMA max_page_count=20");
+    return nullptr;
+  });
+  l.until_idle(s);
+  int tries = 0;  // not for ever, whatever becomes of the reads
+  bool stored = false;
+  std::atomic<int> found = 0;
+  std::vector<bool> stored_before;
+  auto large = call(2);
+  large.arguments = std::string(1 << 20, 'x');
+  s.give([&, large](call_table& t) {
+    ++tries;
+    CHECK((tries > 1 || all_given.try_acquire_for(std::chrono::seconds(30))));
+    if (tries == 5 || found == 2) (void)t.file().number("PRAGMA max_page_count=100000");
+    t.submit(large, noon);
+    return [&] { stored = true; };
+  });
+  const auto read = [&](call_table& t) -> spool::completion {
+    const bool here = t.find(call(1).id).has_value();
+    return [&, here] {
+      found += here ? 1 : 0;
+      stored_before.push_back(stored);
+    };
+  };
+  s.ask(read);  // in one transaction with what cannot be written
+  all_given.release();
+  while (s.trouble().empty()) {
+    l.until_woken_again();
+    s.deliver();
+  }
+  s.ask(read);  // while it waits
+  l.until_idle(s);
+  CHECK(stored);
+  CHECK(found == 2);
+  CHECK(stored_before == std::vector<bool>{false, false});
+}
+
 TEST_CASE("a file that cannot be used any more ends whoever uses it, with the reason") {
   const test::temp_dir dir;
   loop l;

@@ -86,8 +86,13 @@ call_pool::call_pool(unsigned slots, std::vector<method> methods, std::function<
   }
   for (unsigned i = 0; i < helpers; ++i) helpers_[i].number = slots + i;
   threads_.reserve(slots);
-  for (unsigned number = 0; number < slots; ++number)
-    threads_.emplace_back([this, number] { run_slot(number); });
+  try {
+    for (unsigned number = 0; number < slots; ++number)
+      threads_.emplace_back([this, number] { run_slot(number); });
+  } catch (...) {  // the system has no more threads for us
+    stop();
+    throw;
+  }
 }
 
 call_pool::~call_pool() { stop(); }

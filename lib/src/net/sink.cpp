@@ -45,6 +45,7 @@ struct sink::impl {
   }
 
   static proto::sink_state::ending ending(const sink_options& o) {
+    if (o.ventilators < 1) throw error(exit_code::usage, "ventilators must be at least 1");
     proto::sink_state::ending when;
     when.ventilators = o.ventilators;
     if (!o.bind.empty()) when.not_before = proto::clock::now() + net::shortest_life;

@@ -125,6 +125,7 @@ void spool_desk::wait(const proto::admin_call& call) {
                id = store::read_id(argument_of(call), "weir.wait")](call_table& t) {
     // Whoever ends it comes after this work, so nobody waits for what has been said.
     return [this, key, deadline, found = t.find(id)] {
+      if (!machine_.is_asked(key)) return;  // nobody waits any more
       if (!found) return refuse(key, status::not_found, no_such_call);
       if (has_ended(found->state)) return answer(key, store::written(*found));
       if (waits_.size() >= most_waiters)
@@ -134,12 +135,12 @@ void spool_desk::wait(const proto::admin_call& call) {
       waits_[key] = wait_ends_.emplace(deadline, std::pair(key, which));
     };
   };
-  spool_.give(std::move(work));
+  spool_.ask(std::move(work));
 }
 
 void spool_desk::result(const proto::admin_call& call) {
-  spool_.give([this, key = call.key,
-               id = store::read_id(argument_of(call), "weir.result")](call_table& t) {
+  spool_.ask([this, key = call.key,
+              id = store::read_id(argument_of(call), "weir.result")](call_table& t) {
     return [this, key, found = t.find(id)] {
       if (!found) return refuse(key, status::not_found, no_such_call);
       answer(key, store::written(*found));
@@ -173,7 +174,7 @@ void spool_desk::cancel(const proto::admin_call& call) {
 }
 
 void spool_desk::dead(const proto::admin_call& call) {
-  spool_.give(
+  spool_.ask(
       [this, key = call.key, after = store::read_after(argument_of(call))](call_table& t) {
         return [this, key, found = t.dead(after, most_dead)] {
           answer(key, store::written(std::span<const store::call_report>(found)));

@@ -34,12 +34,22 @@ spool::~spool() {
   writer_.join();
 }
 
-void spool::give(work what, refusal refused) {
+void spool::give(work what, refusal refused) { add({std::move(what), std::move(refused)}); }
+
+void spool::ask(work what) { add({std::move(what), nullptr, true}); }
+
+std::size_t spool::count_reads(job_iterator first, job_iterator last) {
+  return static_cast<std::size_t>(
+      std::count_if(first, last, [](const job& j) { return j.reads; }));
+}
+
+void spool::add(job what) {
   bool notify = false;
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({std::move(what), std::move(refused)});
-    notify = !writing_;
+    notify = !writing_ || (what.reads && !trouble_.empty());
+    reads_ += what.reads ? 1 : 0;
+    waiting_.push_back(std::move(what));
   }
   if (notify) more_.notify_one();
 }
@@ -89,6 +99,7 @@ void spool::write() {
         trouble_.empty() ? most_jobs - std::min(most_jobs, mine.size()) : most_jobs;
     const auto taken = std::min(waiting_.size(), room);
     const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(taken);
+    reads_ -= count_reads(waiting_.begin(), end);
     std::move(waiting_.begin(), end, std::back_inserter(mine));
     waiting_.erase(waiting_.begin(), end);
     writing_ = true;
@@ -107,21 +118,70 @@ void spool::write() {
       failure = std::current_exception();
     }
     lock.lock();
-    writing_ = !failure && !mine.empty();  // what is tried again keeps this from being idle
-    std::move(news.completions.begin(), news.completions.end(), std::back_inserter(done_));
-    undelivered_ += news.bytes_read;
     trouble_ = trouble;
     failure_ = failure;
+    if (!trouble_.empty()) put_back(take_reads(mine));
+    writing_ = !failure && !mine.empty();  // what is tried again keeps this from being idle
     undone = std::move(mine);
-    lock.unlock();
-    wake_();
-    lock.lock();
-    if (failure_) return;
-    if (!trouble_.empty()) {
-      if (stopping_) return;
-      more_.wait_for(lock, not_writable_pause, [&] { return stopping_; });
-    }
+    deliver_later(lock, std::move(news));
+    if (!trouble_.empty()) wait_for_space(lock);
+    if (failure_ || (stopping_ && !trouble_.empty())) return;
   }
+}
+
+void spool::deliver_later(std::unique_lock<std::mutex>& lock, committed news) {
+  std::move(news.completions.begin(), news.completions.end(), std::back_inserter(done_));
+  undelivered_ += news.bytes_read;
+  lock.unlock();
+  wake_();
+  lock.lock();
+}
+
+void spool::wait_for_space(std::unique_lock<std::mutex>& lock) {
+  const auto end = std::chrono::steady_clock::now() + not_writable_pause;
+  while (!failure_ && more_.wait_until(lock, end, [&] { return stopping_ || may_read(); })) {
+    if (stopping_) return;
+    read(lock);
+  }
+}
+
+/// Takes those that only read away from the others.
+std::vector<spool::job> spool::take_reads(std::vector<job>& jobs) {
+  const auto first =
+      std::stable_partition(jobs.begin(), jobs.end(), [](const job& j) { return !j.reads; });
+  std::vector<job> taken(std::make_move_iterator(first), std::make_move_iterator(jobs.end()));
+  jobs.erase(first, jobs.end());
+  return taken;
+}
+
+void spool::put_back(std::vector<job> jobs) {
+  reads_ += count_reads(jobs.begin(), jobs.end());
+  waiting_.insert(waiting_.begin(), std::make_move_iterator(jobs.begin()),
+                  std::make_move_iterator(jobs.end()));
+}
+
+/// What waits and only reads, on its own.
+void spool::read(std::unique_lock<std::mutex>& lock) {
+  std::vector<job> mine = take_reads(waiting_);
+  reads_ = 0;
+  const bool others = std::exchange(writing_, true);
+  lock.unlock();
+  committed news;
+  std::exception_ptr failure;
+  try {
+    news = commit(mine);
+    mine.erase(mine.begin(),
+               mine.begin() + static_cast<std::ptrdiff_t>(news.completions.size()));
+  } catch (const not_writable&) {
+    for (job& j : mine) j.reads = false;  // no better than the others
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  lock.lock();
+  failure_ = failure;
+  put_back(std::move(mine));
+  writing_ = others;
+  deliver_later(lock, std::move(news));
 }
 
 spool::committed spool::commit(const std::vector<job>& jobs) {

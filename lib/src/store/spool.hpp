@@ -4,6 +4,7 @@
 #include "store/call_table.hpp"
 
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -30,8 +31,8 @@ namespace weir::store {
 ///            read before deliver().
 /// Threads    All members are the loop's; work is called on the writer's thread.
 /// Errors     The constructor throws what call_table's does. deliver() throws if the file
-///            cannot be used any more. Without space, work that can be refused is refused, and
-///            the rest is tried again every second.
+///            cannot be used any more. Without space, work that can be refused is refused,
+///            what only reads is done, and the rest is tried again every second.
 class spool {
  public:
   using completion = std::function<void()>;
@@ -46,6 +47,8 @@ class spool {
   ~spool();
 
   void give(work what, refusal refused = nullptr);
+  /// Work that only reads. Without space it does not wait for what was given before.
+  void ask(work what);
   /// Runs the completions of what has been committed. False: there were none.
   bool deliver();
   /// Nothing is given and not delivered, a failure neither: deliver() throws that.
@@ -66,14 +69,25 @@ class spool {
   struct job {
     work what;
     refusal refused;
+    bool reads = false;
   };
 
-  void write();
+  using job_iterator = std::vector<job>::const_iterator;
   /// What of these, from the front, has been done.
   struct committed {
     std::vector<completion> completions;
     std::size_t bytes_read = 0;
   };
+
+  void add(job what);
+  void write();
+  void deliver_later(std::unique_lock<std::mutex>& lock, committed news);
+  void wait_for_space(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool may_read() const { return reads_ > 0 && undelivered_ < most_bytes_read; }
+  [[nodiscard]] static std::size_t count_reads(job_iterator first, job_iterator last);
+  [[nodiscard]] static std::vector<job> take_reads(std::vector<job>& jobs);
+  void put_back(std::vector<job> jobs);
+  void read(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] committed commit(const std::vector<job>& jobs);
   void refuse(std::vector<job>& jobs, const std::string& why,
               std::vector<completion>& completions);
@@ -85,6 +99,7 @@ class spool {
   std::mutex mutex_;  // over everything below
   std::condition_variable more_;
   std::vector<job> waiting_;
+  std::size_t reads_ = 0;  // of those
   bool writing_ = false;
   bool stopping_ = false;
   std::vector<completion> done_;

@@ -4,12 +4,6 @@
 #include <utility>
 
 namespace weir::proto {
-namespace {
-/// Methods that are remembered. Beyond it, those go that nobody offers and nobody waits for:
-/// names that were made up must not fill the memory.
-constexpr std::size_t most_methods = 16'384;
-}  // namespace
-
 worker_record& directory::joined(session_id who, const introduction& info) {
   worker_record& w = workers_[who];
   w.id = who;
@@ -32,7 +26,7 @@ method_record* directory::find(const std::string& name) {
 
 method_record& directory::method(const std::string& name, time_point now) {
   if (method_record* known = find(name)) return *known;
-  if (methods_.size() >= most_methods) forget_strangers();
+  if (methods_.size() >= look_at_) forget_strangers();
   last_ = &methods_.try_emplace(name, name, limits_, now).first->second;
   return *last_;
 }
@@ -44,8 +38,10 @@ void directory::forget_strangers() {
       const method_record& m = entry.second;
       return m.known == known && m.offers == 0 && !m.waiting && m.running == 0;
     });
-    if (methods_.size() < most_methods / 2) return;
+    if (methods_.size() < most_methods / 2) break;
   }
+  // Those that have to stay are not looked through again for each one that comes.
+  look_at_ = std::max(most_methods, methods_.size() + most_methods / 2);
 }
 
 void directory::offered(worker_record& who, const offer& what, time_point now) {

@@ -95,10 +95,15 @@ class directory {
   void enlist(worker_record& who);
   void forget_strangers();
 
+  /// Methods that are remembered. Beyond it, those go that nobody offers and nobody waits for:
+  /// names that were made up must not fill the memory.
+  static constexpr std::size_t most_methods = 16'384;
+
   method_queue::limits_type limits_;
   std::map<session_id, worker_record> workers_;
   std::unordered_map<std::string, method_record> methods_;
-  method_record* last_ = nullptr;  // that was looked for: calls come in rows
+  method_record* last_ = nullptr;       // that was looked for: calls come in rows
+  std::size_t look_at_ = most_methods;  // methods: then some are forgotten
 };
 
 }  // namespace weir::proto

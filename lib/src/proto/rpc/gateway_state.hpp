@@ -90,6 +90,8 @@ class gateway_state {
   void on_message(peer_id from, message m, time_point now, gateway_outbox& out);
   /// `result` is one MessagePack value; `why` says what was wrong if `code` is not OK.
   void on_answered(const call_key& key, status code, pack result, std::string why);
+  /// Of an admin_call: it is not answered, and somebody waits for it.
+  [[nodiscard]] bool is_asked(const call_key& key) const { return admin_.contains(key); }
 
   /// A call of this node's own, e.g. from the spool: its outcome comes as placed_outcome, after
   /// the deadline at the latest. One payload.
