@@ -50,8 +50,7 @@ TEST_SUITE("callee: callers that do not read") {
     CHECK(silent(w.out));
   }
 
-  TEST_CASE(
-      "why calls failed is told to who does not read up to a bound, whatever it says") {
+  TEST_CASE("why calls failed is told to who does not read up to a bound, whatever it says") {
     callee::limits_type limits;
     limits.failure_bytes = 10'000;
     called_node w(limits);
