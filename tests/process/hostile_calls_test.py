@@ -52,8 +52,10 @@ class HostileCalls(Case):
         self.context.destroy(linger=0)
         super().tearDown()
 
-    def dealer(self, endpoint):
+    def dealer(self, endpoint, **options):
         peer = self.context.socket(zmq.DEALER)
+        for name, value in options.items():
+            peer.setsockopt(getattr(zmq, name), value)
         peer.setsockopt(zmq.SNDTIMEO, 10_000)
         peer.setsockopt(zmq.LINGER, 0)  # a node that is gone takes nothing more, and nobody waits for it
         peer.connect(endpoint)
@@ -228,6 +230,19 @@ class HostileCalls(Case):
                         self.assertIn(code, (NOT_FOUND, RESOURCE_EXHAUSTED, 4))
                         answered += count
             self.settled(peer)
+        self.good_calls()
+
+    def test_failures_do_not_pile_up_behind_a_caller_that_reads_nothing(self):
+        peer = self.dealer(self.front, RCVHWM=1)
+        self.say(peer, [HELLO, 1, "client", "hostile", os.urandom(8), {}])
+        count, end = 16_384, 150 * 16_384
+        for n in range(0, end, count):  # it has got all that came before, it says
+            self.say(peer, [CALL, n, [[n + 1, count, "weir." + "no" * 100, 60_000, 1]]], b"\x90" * count)
+        self.say(peer, [CALL, end, [[end + 1, 1, "echo", 60_000, 1]]], b"\x90")
+        caller = Caller(self.front)
+        self.callers.append(caller)
+        wait_until(lambda: any(method["name"] == "echo" for method in self.ask(caller, "weir.stats")["methods"]),
+                   "all its calls have been taken")
         self.good_calls()
 
     def test_callers_that_come_and_go_with_their_calls(self):

@@ -50,10 +50,9 @@ TEST_SUITE("callee: callers that do not read") {
     CHECK(silent(w.out));
   }
 
-  TEST_CASE(
-      "why calls failed is told to who does not read up to the same bound, whatever it says") {
+  TEST_CASE("why calls failed is told to who does not read up to a bound, whatever it says") {
     callee::limits_type limits;
-    limits.stalled_bytes = 10'000;
+    limits.failure_bytes = 10'000;
     called_node w(limits);
     w.joins(client1);
     const auto told = [&](std::uint64_t call) {

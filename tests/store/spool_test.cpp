@@ -157,6 +157,10 @@ TEST_CASE("without space submissions are refused, and outcomes written when ther
       [&](const std::string& why) { refused = why; });
   l.until_idle(s);
   CHECK(refused == dir.file("spool") + " cannot be written: no space is left");
+  // What has not had to write says nothing of that.
+  s.give([](call_table&) { return nullptr; });
+  l.until_idle(s);
+  CHECK_FALSE(s.trouble().empty());
 
   int tries = 0;
   watching = true;

@@ -101,6 +101,8 @@ std::int64_t database::number(const std::string& sql) {
 
 std::int64_t database::changes() const { return sqlite3_changes64(db_.get()); }
 
+std::int64_t database::all_changes() const { return sqlite3_total_changes64(db_.get()); }
+
 bool database::in_transaction() const { return sqlite3_get_autocommit(db_.get()) == 0; }
 
 void database::fail(int code, std::string_view doing) const {

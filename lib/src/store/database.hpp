@@ -44,6 +44,8 @@ class database {
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Rows that the last statement has changed.
   [[nodiscard]] std::int64_t changes() const;
+  /// Rows that all statements so far have changed.
+  [[nodiscard]] std::int64_t all_changes() const;
   /// Whether the statements since BEGIN are still to be committed or undone.
   [[nodiscard]] bool in_transaction() const;
   /// Throws what SQLite's `code` means here.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 namespace weir::store {
@@ -105,27 +106,29 @@ void spool::write() {
     writing_ = true;
     lock.unlock();
     committed news;
-    std::string trouble;
+    std::optional<std::string> trouble;
     std::exception_ptr failure;
     try {
       news = commit(mine);
+      if (news.wrote) trouble.emplace();
       mine.erase(mine.begin(),
                  mine.begin() + static_cast<std::ptrdiff_t>(news.completions.size()));
     } catch (const not_writable& e) {
       trouble = e.what();
-      refuse(mine, trouble, news.completions);
+      refuse(mine, *trouble, news.completions);
     } catch (...) {
       failure = std::current_exception();
     }
     lock.lock();
-    trouble_ = trouble;
+    const bool no_space = trouble && !trouble->empty();
+    if (trouble) trouble_ = std::move(*trouble);
     failure_ = failure;
-    if (!trouble_.empty()) put_back(take_reads(mine));
+    if (no_space) put_back(take_reads(mine));
     writing_ = !failure && !mine.empty();  // what is tried again keeps this from being idle
     undone = std::move(mine);
     deliver_later(lock, std::move(news));
-    if (!trouble_.empty()) wait_for_space(lock);
-    if (failure_ || (stopping_ && !trouble_.empty())) return;
+    if (no_space) wait_for_space(lock);
+    if (failure_ || (stopping_ && no_space)) return;
   }
 }
 
@@ -187,6 +190,7 @@ void spool::read(std::unique_lock<std::mutex>& lock) {
 spool::committed spool::commit(const std::vector<job>& jobs) {
   committed done;
   done.completions.reserve(jobs.size());
+  const auto changes = table_.file().all_changes();
   transaction all(table_.file());
   for (const auto& j : jobs) {
     done.completions.push_back(j.what(table_));
@@ -194,6 +198,7 @@ spool::committed spool::commit(const std::vector<job>& jobs) {
     if (done.bytes_read >= most_bytes_read) break;
   }
   all.commit();
+  done.wrote = table_.file().all_changes() != changes;
   return done;
 }
 

@@ -53,7 +53,7 @@ class spool {
   bool deliver();
   /// Nothing is given and not delivered, a failure neither: deliver() throws that.
   [[nodiscard]] bool idle();
-  /// Why nothing can be written at the moment; empty if that is not so.
+  /// Why nothing could be written when that was last tried; empty if it could.
   [[nodiscard]] std::string trouble();
 
   /// As it was when it was opened.
@@ -77,6 +77,7 @@ class spool {
   struct committed {
     std::vector<completion> completions;
     std::size_t bytes_read = 0;
+    bool wrote = false;
   };
 
   void add(job what);

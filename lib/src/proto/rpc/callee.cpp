@@ -34,6 +34,11 @@ std::size_t text_bytes(const reply_run& run) {
   return all;
 }
 
+/// A failure, or failures, as a code alone.
+bool is_bare(const reply_run& run) {
+  return run.code != status::ok && run.details.empty() && run.results.bytes() == 0;
+}
+
 /// One small answer must not keep the memory of the thousands that came with it.
 bool wasteful(const pack& payloads) {
   return payloads.retained() > 4096 && payloads.bytes() < payloads.retained() / 8;
@@ -352,7 +357,7 @@ bool callee::overflows(caller_state& c, std::uint64_t last, std::size_t bytes) c
 void callee::shorten(caller_state& c, reply_run& outcomes) const {
   if (outcomes.results.bytes() > 0 || outcomes.details.empty()) return;
   c.failure_bytes += text_bytes(outcomes) + outcomes.details.size() * sizeof(reply_details);
-  if (c.failure_bytes <= limits_.stalled_bytes) return;
+  if (c.failure_bytes <= limits_.failure_bytes) return;
   bool streams = false;
   for (reply_details& d : outcomes.details) {
     streams = streams || d.parts > 0;
@@ -367,6 +372,13 @@ void callee::make_ready(caller_state& c, reply_run outcomes) {
     outcomes = failure(outcomes.first, n, status::unavailable,
                        "the reply was lost: it came faster than its caller takes it", false);
   shorten(c, outcomes);
+  // One by one, thousands of these would come to a lot after all.
+  if (!c.ready.empty() && is_bare(outcomes) && is_bare(c.ready.back()) &&
+      c.ready.back().code == outcomes.code && c.ready.back().last() + 1 == outcomes.first) {
+    pack& all = c.ready.back().results;
+    all = pack({}, static_cast<std::uint32_t>(all.size() + n), 0);
+    return;
+  }
   c.ready.push_back(std::move(outcomes));
 }
 

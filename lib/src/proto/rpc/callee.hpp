@@ -52,10 +52,11 @@ class callee {
     /// Elements of streams that were sent to one caller, kept until they are credited.
     std::size_t kept_elements_bytes = 4 * 1024 * 1024;
     /// Results, and elements of streams without a window in bytes, that one caller is sent
-    /// while it is stalled and does not say that it has got them; what is more is lost. Beyond
-    /// as many bytes, failures come without details.
+    /// while it is stalled and does not say that it has got them; what is more is lost.
     /// A backstop: its owner begins no calls of a stalled caller.
     std::size_t stalled_bytes = 64 * 1024 * 1024;
+    /// Of failures, in one round or while it is stalled. What is more comes without details.
+    std::size_t failure_bytes = 32 * 1024 * 1024;
   };
   /// Consecutive calls that are new.
   struct taken {
