@@ -42,8 +42,8 @@ class signals {
   int fd_ = -1;
 };
 
-/// Ends the process with `code` in two seconds, unless it has ended by then: a thread that writes
-/// to a pipe which nobody reads cannot be waited for.
+/// Ends the process with `code` in two seconds, unless it has ended by then: a thread that
+/// writes to a pipe which nobody reads cannot be waited for.
 void leave_soon(int code);
 
 }  // namespace weir::nodes
