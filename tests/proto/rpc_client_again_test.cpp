@@ -271,7 +271,8 @@ TEST_CASE("all calls with one key go to one gateway, which remembers the reply")
   }
   SUBCASE("for which they wait a heartbeat after the first has come") {
     calling_client late;
-    for (const std::uint32_t g : {1, 2, 3}) late.machine.link_opened(peer_id{g}, late.now, late.out);
+    for (const std::uint32_t g : {1, 2, 3})
+      late.machine.link_opened(peer_id{g}, late.now, late.out);
     const std::uint32_t first = one == 1 ? 2 : 1;
     late.gateway_joins(first);
     late.calls(1, 1, {.options = keyed("k")});
@@ -290,7 +291,8 @@ TEST_CASE("all calls with one key go to one gateway, which remembers the reply")
     }
   }
   SUBCASE("and are not hedged") {
-    c.calls(10, 1, {.idempotent = true, .hedge_after = milliseconds(50), .options = keyed("k")});
+    c.calls(10, 1,
+            {.idempotent = true, .hedge_after = milliseconds(50), .options = keyed("k")});
     c.tick();
     CHECK(c.calls_sent(one) == 1);
     c.tick(milliseconds(50));

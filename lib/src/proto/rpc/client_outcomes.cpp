@@ -102,7 +102,8 @@ void client_state::on_failed(caller::answered a, time_point now, client_outbox& 
                {first + i, part_of_run(a.reply, offset + i, end - i), a.from, direct}, out);
       } else {
         // What it may have run it is asked for again: the others do not remember it.
-        part.avoid = a.calls.shared_key().empty() || why(i).never_started ? a.from : session_id{};
+        part.avoid =
+            a.calls.shared_key().empty() || why(i).never_started ? a.from : session_id{};
         if (what == verdict::elsewhere)
           ++part.moves;
         else
