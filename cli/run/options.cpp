@@ -285,7 +285,11 @@ time_limit parse_timeout(const std::string& text) {
     limit.percent =
         number_in(text, std::string_view(text).substr(0, text.size() - 1), "--timeout");
   else
-    limit.fixed = nodes::parse_duration(text);
+    try {
+      limit.fixed = nodes::parse_duration(text);
+    } catch (const error& e) {
+      throw error(e.code(), std::string("--timeout: ") + e.what());
+    }
   return limit;
 }
 

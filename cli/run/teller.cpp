@@ -1,6 +1,7 @@
 #include "teller.hpp"
 
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace weir::cli::run {
@@ -30,12 +31,16 @@ teller::~teller() {
 
 void teller::add(nodes::level of, std::string text) {
   const std::lock_guard lock(mutex_);
+  if (!thread_.joinable()) try {
+      thread_ = std::thread([this] { work(); });
+    } catch (const std::system_error&) {  // ulimit -u: better late than not at all
+      return say_.message(of, text);
+    }
   if (waiting_.size() >= most_waiting) {
     ++left_out_;
     return;
   }
   waiting_.push_back({of, std::move(text)});
-  if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
   changed_.notify_all();
 }
 

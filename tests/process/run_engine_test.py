@@ -64,6 +64,8 @@ class Commands(Runs):
     def test_what_would_be_ignored_or_overwritten_is_refused(self):
         self.run_it("--pipe", "-a", self.path("list"), "wc", code=255)
         self.assertIn("leave out -a, or use < FILE", self.said)
+        self.run_it("--timeout", "-1", "echo", ":::", "1", code=255)
+        self.assertIn("--timeout: '-1' is not a length of time", self.said)
 
     def test_no_option_is_ignored_because_of_another(self):
         log = self.path("log")
