@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 namespace weir::proto {
@@ -391,7 +392,9 @@ void gateway_state::serve_queues(time_point now) {
     return !m->waiting;
   });
   // Methods take turns at the room of workers that they share, the more urgent calls first.
-  std::vector<method_record*> order = waiting_;
+  std::vector<method_record*> order;
+  std::copy_if(waiting_.begin(), waiting_.end(), std::back_inserter(order),
+               [](const method_record* m) { return !m->workers.empty(); });
   if (order.size() > 1) {
     std::rotate(order.begin(),
                 order.begin() + static_cast<std::ptrdiff_t>(turn_++ % order.size()),
@@ -400,8 +403,7 @@ void gateway_state::serve_queues(time_point now) {
       return a->queue.top_priority() > b->queue.top_priority();
     });
   }
-  for (method_record* m : order)
-    if (!m->workers.empty()) dispatch(*m, now);
+  for (method_record* m : order) dispatch(*m, now);
 }
 
 }  // namespace weir::proto
