@@ -84,6 +84,21 @@ TEST_SUITE("links") {
     CHECK(n.quiet());
   }
 
+  TEST_CASE("all are met when all have answered that we connect to") {
+    node n;
+    CHECK(n.machine.met_all());
+    n.opened();
+    CHECK(n.machine.met_all());
+    n.machine.open(p2, n.now, n.out);
+    CHECK(!n.machine.met_all());
+    (void)n.hears(p2, welcome{wire_version, who(role::sink, 6), 1000});
+    CHECK(n.machine.met_all());
+    n.machine.part(them, bye_reason::finished, n.now, n.out);
+    CHECK(n.machine.met_all());
+    n.machine.drop(session_id{6}, n.now, n.out);
+    CHECK(!n.machine.met_all());
+  }
+
   TEST_CASE("BYE is said once, and nothing after it, whatever the other end says") {
     node n;
     n.opened();

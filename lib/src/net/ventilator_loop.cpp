@@ -184,14 +184,15 @@ void ventilator::impl::run() {
 }
 
 void ventilator::impl::tell_late_comers() {
-  if (endpoints.empty()) return;
   const auto until = born + net::shortest_life;
+  const auto expects_somebody = [&] { return !endpoints.empty() || !machine.met_all(); };
   try {
-    while (proto::clock::now() < until && !told_to_stop()) {
+    while (proto::clock::now() < until && expects_somebody() && !told_to_stop()) {
       bool somebody_came = false;
       net::round(net, machine, out, events, until, true,
                  [&](proto::peer_id peer, proto::message m, proto::time_point now) {
-                   somebody_came |= std::holds_alternative<proto::hello>(m);
+                   somebody_came |= std::holds_alternative<proto::hello>(m) ||
+                                    std::holds_alternative<proto::welcome>(m);
                    (void)machine.on_message(peer, std::move(m), now, out);
                  });
       if (somebody_came) machine.say_bye(proto::bye_reason::finished, proto::clock::now(), out);

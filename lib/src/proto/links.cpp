@@ -434,6 +434,12 @@ std::optional<session_id> links::behind(peer_id peer) const {
   return it->second.session;
 }
 
+bool links::met_all() const {
+  return std::none_of(connections_.begin(), connections_.end(), [](const auto& entry) {
+    return entry.second.ours && entry.second.session == session_id{};
+  });
+}
+
 std::vector<session_id> links::with_role(role r) const {
   std::vector<session_id> found;
   for (const auto& [id, s] : sessions_)

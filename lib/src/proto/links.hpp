@@ -101,6 +101,8 @@ class links {
   /// Whom a connection leads to, also while another one carries the session.
   [[nodiscard]] std::optional<session_id> behind(peer_id peer) const;
   [[nodiscard]] std::vector<session_id> with_role(role r) const;
+  /// Whether whoever this node connects to has answered, and has not left.
+  [[nodiscard]] bool met_all() const;
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
   /// Connections that are remembered, with a session or without.
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }

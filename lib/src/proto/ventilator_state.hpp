@@ -121,6 +121,8 @@ class ventilator_state {
   [[nodiscard]] std::uint64_t outstanding() const;
   [[nodiscard]] counts stats() const;
   [[nodiscard]] bool has_sink() const { return options_.collects || sink_registered_; }
+  /// Whether everybody has been there that this node connects to.
+  [[nodiscard]] bool met_all() const { return links_.met_all(); }
   /// A reason to stop that waiting cannot mend: refused by a peer, fenced. Empty: none.
   [[nodiscard]] const std::string& fatal() const { return fatal_; }
 
