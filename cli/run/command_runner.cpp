@@ -43,7 +43,8 @@ char* mutable_c_str(const std::string& text) {
 
 std::string seconds_text(duration length) {
   std::string text;
-  io::append_number(text, std::chrono::duration<double>(length).count(), 1);
+  const int digits = length < std::chrono::milliseconds(100) ? 3 : 1;
+  io::append_number(text, std::chrono::duration<double>(length).count(), digits);
   return text;
 }
 

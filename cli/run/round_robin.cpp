@@ -47,6 +47,13 @@ void first_round::look() {
   [[maybe_unused]] const auto n = ::write(over_.get(), &one, sizeof one);
 }
 
+round_robin_runner::listed::listed(run_context& context, place where) : rules_(context.rules) {
+  task_.number = where.seq;
+  task_.since = proto::clock::now();
+  task_.describe = [&context, where] { return context.command.text({}, where); };
+  rules_.enter(task_);
+}
+
 round_robin_runner::round_robin_runner(run_context& context, first_round& round)
     : context_(context),
       round_(round),
@@ -131,6 +138,7 @@ void round_robin_runner::start(exec::claim& tasks, std::uint32_t i) {
     return;
   }
   child_.started(std::move(process));
+  listed_.emplace(context_, where);
   exec::set_nonblocking(in.write);
   exec::set_nonblocking(out.read);
   exec::set_nonblocking(err.read);
@@ -201,6 +209,7 @@ void round_robin_runner::finish() {
       while (const int signal = how.due(now)) child_.send(signal);
     }
     const auto verdict = exec::judge_exit(child_.end());
+    listed_.reset();
     constexpr int most_left_reads = 16;
     for (int reads = 0; reads < most_left_reads && (out_ || err_); ++reads) take_output();
     end = {verdict.code == status::ok, std::max(verdict.details.exit_code, 0),

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 
 namespace weir::cli::run {
 
@@ -47,6 +48,19 @@ class round_robin_runner final : public exec::runner {
   void run(exec::claim& tasks) override;
 
  private:
+  /// The command in governor::running(), for as long as it runs.
+  class listed {
+   public:
+    listed(run_context& context, place where);
+    ~listed() { rules_.leave(task_); }
+    listed(const listed&) = delete;
+    listed& operator=(const listed&) = delete;
+
+   private:
+    governor& rules_;
+    running_task task_;
+  };
+
   bool or_end_the_run(const std::function<void()>& step);
   void serve(exec::claim& tasks, std::uint32_t i);
   void start(exec::claim& tasks, std::uint32_t i);
@@ -63,6 +77,7 @@ class round_robin_runner final : public exec::runner {
   slot_numbers::held slot_;
   exec::unique_fd in_, out_, err_;
   kept_output said_, complained_;
+  std::optional<listed> listed_;
   std::uint64_t number_ = 0;
   bool failed_to_start_ = false;
 };

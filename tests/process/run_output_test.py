@@ -194,6 +194,20 @@ class Pipe(Runs):
         node.send(signal.SIGINT)
         self.ends(node, 130)
 
+    def test_round_robin_says_what_runs(self):
+        node = self.weir("run", "--pipe", "--round-robin", "-j1", "-N1", "cat", input=PIPE)
+        node.feed(b"a line\n", more=True)
+        wait_until(lambda: node.children(), "it is up")
+
+        def asked():
+            node.send(signal.SIGUSR1)
+            return "1 running" in node.stderr()
+        wait_until(asked, "it says so")
+        self.assertIn("task 1 for", node.stderr())
+        node.feed(b"")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout(), b"a line\n")
+
     def test_round_robin_counts_commands_that_fail(self):
         self.run_it("--pipe", "--round-robin", "-j1", "cat > /dev/null; exit 3", input=LINES, code=1)
 
