@@ -18,8 +18,8 @@ namespace weir::net {
 /// looked at in between.
 inline constexpr std::size_t round_messages = 256;
 /// A node to which others connect, or that has not met all it connects to, is there for so long
-/// at least, to tell those that are started with it that all is done: they try again every 270 ms
-/// at the latest, and one that missed it would wait for the whole of its --connect-timeout.
+/// at least, to tell those that are started with it that all is done: they try again every 270
+/// ms at the latest, and one that missed it would wait for the whole of its --connect-timeout.
 inline constexpr std::chrono::milliseconds shortest_life{400};
 /// How long a node that is done waits for its last messages to leave.
 inline constexpr std::chrono::milliseconds last_words{2000};
