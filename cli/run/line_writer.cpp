@@ -9,10 +9,11 @@ namespace {
 constexpr std::size_t pending_bytes = 256 * 1024;
 }
 
-line_writer::line_writer(ending after_each, governor& rules, run_counts& counts,
-                         printer::write_aside aside)
+line_writer::line_writer(ending after_each, governor& rules, late_failure& late,
+                         run_counts& counts, printer::write_aside aside)
     : ending_(after_each),
       rules_(rules),
+      late_(late),
       counts_(counts),
       aside_(std::move(aside)),
       on_terminal_(::isatty(STDOUT_FILENO) == 1),
@@ -26,8 +27,12 @@ void line_writer::write(const results& some) try {
   throw;
 }
 
-/// Whoever waits for input to go on need not: nobody wants the answers.
-void line_writer::give_up() { rules_.press(governor::pressure::end_all); }
+/// Whoever waits for input to go on need not: nobody wants the answers. The reason is kept
+/// first, as the run may be over before it arrives by itself.
+void line_writer::give_up() {
+  late_.keep(std::current_exception());
+  rules_.press(governor::pressure::end_all);
+}
 
 void line_writer::add(const result& answer) {
   ++counts_.done;

@@ -3,6 +3,7 @@
 
 #include "governor.hpp"
 #include "io/output.hpp"
+#include "late_failure.hpp"
 #include "outcome_writer.hpp"
 #include "printer.hpp"
 
@@ -18,7 +19,7 @@ namespace weir::cli::run {
 class line_writer final : public result_store {
  public:
   enum class ending : std::uint8_t { newline, none };
-  line_writer(ending after_each, governor& rules, run_counts& counts,
+  line_writer(ending after_each, governor& rules, late_failure& late, run_counts& counts,
               printer::write_aside aside);
 
   void write(const results& some) override;
@@ -30,6 +31,7 @@ class line_writer final : public result_store {
 
   const ending ending_;
   governor& rules_;
+  late_failure& late_;
   run_counts& counts_;
   printer::write_aside aside_;
   const bool on_terminal_;  // out_

@@ -285,7 +285,7 @@ std::unique_ptr<result_store> session::store() {
   if (!settings_.coproc.empty())
     return std::make_unique<line_writer>(
         settings_.coproc == "frame" ? line_writer::ending::none : line_writer::ending::newline,
-        rules_, counts_, aside());
+        rules_, late_, counts_, aside());
   auto writer = std::make_unique<outcome_writer>(output(), plan_.command(), table_, rules_,
                                                  room_, print_, counts_);
   writer_ = writer.get();
