@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <zmq.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -100,10 +101,16 @@ TEST_CASE("last words are not kept for a peer that goes before they have left") 
     here.send(link, proto::reply_batch{{run}});
   }
   here.send(link, proto::bye{proto::bye_reason::finished});
+  // It goes while close() waits, or just before that: both must do.
+  std::atomic<bool> closing = false;
   std::thread goes([&] {
-    std::this_thread::sleep_for(50ms);  // before or after close() has begun: both must do
+    closing.wait(false);
+    zmq::message_t frame;
+    (void)there.recv(frame, zmq::recv_flags::none);
     there.close();
   });
+  closing = true;
+  closing.notify_one();
   here.close(24h);  // returns
   goes.join();
   CHECK(here.stats().reconnects == 1);

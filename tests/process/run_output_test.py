@@ -41,29 +41,22 @@ class Output(Runs):
         self.ends(node, 0)
         self.assertEqual(os.path.getsize(self.path("out")), 2 * size)
 
-    def test_a_reader_that_goes_ends_the_run(self):
+    def ends_when_its_reader_goes(self, *arguments, **how):
         read, write = os.pipe()
-        node = self.weir("run", "-j2", "yes | head -100000; : {}", ":::", *map(str, range(50)), stdout=write)
+        node = self.weir("run", *arguments, stdout=write, **how)
         os.close(write)
         os.read(read, 1)
         os.close(read)
         self.ends(node, 141)
+
+    def test_a_reader_that_goes_ends_the_run(self):
+        self.ends_when_its_reader_goes("-j2", "yes | head -100000; : {}", ":::", *map(str, range(50)))
 
     def test_a_reader_that_goes_ends_the_run_however_much_there_is_to_read(self):
-        read, write = os.pipe()
-        node = self.weir("run", "-j2", "echo", input=b"x\n" * 100_000, stdout=write)
-        os.close(write)
-        os.read(read, 1)
-        os.close(read)
-        self.ends(node, 141)
+        self.ends_when_its_reader_goes("-j2", "echo", input=b"x\n" * 100_000)
 
     def test_a_reader_of_lines_that_goes_ends_commands_that_never_would(self):
-        read, write = os.pipe()
-        node = self.weir("run", "-j2", "--line-buffer", "yes; : {}", ":::", *map(str, range(50)), stdout=write)
-        os.close(write)
-        os.read(read, 1)
-        os.close(read)
-        self.ends(node, 141)
+        self.ends_when_its_reader_goes("-j2", "--line-buffer", "yes; : {}", ":::", *map(str, range(50)))
 
     def test_lines_that_cannot_be_written_end_the_run_and_say_why(self):
         for options in ((), ("--delay", "10ms"), ("--tag", "-k"), ("--verbose", "-v")):

@@ -10,12 +10,19 @@ using namespace weir::proto;
 using namespace weir::proto::dialogue;
 using namespace called_nodes;
 
+namespace {
+/// What may wait for one caller that does not read: 1000 bytes.
+callee::limits_type little_room() {
+  callee::limits_type limits;
+  limits.stalled_bytes = 1000;
+  return limits;
+}
+}  // namespace
+
 TEST_SUITE("callee: callers that do not read") {
   TEST_CASE(
       "what would wait for a caller that does not read is lost, beyond a bound in bytes") {
-    callee::limits_type limits;
-    limits.stalled_bytes = 1000;
-    called_node w(limits);
+    called_node w(little_room());
     w.joins(client1);
     w.joins(client2);
     w.gets(client1, 1, 10);
@@ -88,9 +95,7 @@ TEST_SUITE("callee: callers that do not read") {
   }
 
   TEST_CASE("streams with windows in bytes, and who proves that it reads, lose nothing") {
-    callee::limits_type limits;
-    limits.stalled_bytes = 1000;
-    called_node w(limits);
+    called_node w(little_room());
     w.joins(client1);
     auto windowed = stream_of(1'000'000);
     windowed.stream_bytes = 500;
@@ -125,9 +130,7 @@ TEST_SUITE("callee: callers that do not read") {
   }
 
   TEST_CASE("who reads more slowly than it is sent does not prove that it has read all of it") {
-    callee::limits_type limits;
-    limits.stalled_bytes = 1000;
-    called_node w(limits);
+    called_node w(little_room());
     w.joins(client1);
     w.gets(client1, 1, 40);
     w.calls.stalled(client1, true);
@@ -144,9 +147,7 @@ TEST_SUITE("callee: callers that do not read") {
   }
 
   TEST_CASE("answers that are asked for again and again are not sent to who does not read") {
-    callee::limits_type limits;
-    limits.stalled_bytes = 1000;
-    called_node w(limits);
+    called_node w(little_room());
     w.joins(client1);
     w.gets(client1, 1, 1);
     w.replies(client1, 1, 1, 500);
