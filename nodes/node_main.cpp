@@ -131,8 +131,8 @@ int node_main(int argc, const char* const* argv, const program& about,
               const std::function<int(node_context&)>& run) {
   occupy_standard_fds();
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ,
-              SIG_IGN);  // a file that may not grow (ulimit -f) is an error like a full disk
+  // A file that may not grow (ulimit -f) is an error like a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
 
   common options;
   CLI::App app(about.description, about.name);

@@ -149,8 +149,8 @@ void output::fail(int number) const {
 }
 
 bool is_same_file(const std::string& input, const std::string& output) {
-  struct stat in {
-  }, out{};
+  struct stat in {};
+  struct stat out {};
   return look_at(input, STDIN_FILENO, in) && look_at(output, STDOUT_FILENO, out) &&
          S_ISREG(in.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
 }
