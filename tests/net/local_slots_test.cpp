@@ -15,8 +15,6 @@
 
 namespace local_slots_test {
 
-namespace local_slots_test {
-
 namespace {
 
 using namespace weir;
@@ -40,6 +38,18 @@ TEST_CASE("a ventilator with slots of its own needs nobody else") {
   CHECK(v.wait());
   CHECK(seen.size() == 1000);
   CHECK(seen["<999>"] == 1);
+}
+
+TEST_CASE("who waits to submit is told at once that there is room") {
+  std::map<std::string, int> seen;
+  ventilator_options options;
+  options.window = 2;
+  options.heartbeat = std::chrono::seconds(60);  // nothing else wakes the loop
+  ventilator v(options, std::make_unique<counting>(seen),
+               local_slots(2, [](task& t) { return std::string(t.payload()); }));
+  for (int n = 0; n < 2000; ++n) v.submit(std::to_string(n));
+  CHECK(v.wait());
+  CHECK(seen.size() == 2000);
 }
 
 TEST_CASE("a ventilator's tasks have commands, or have none, and its own slots need a store") {
@@ -118,7 +128,5 @@ TEST_CASE("stop ends what runs in the ventilator's own slots") {
   CHECK(!v.wait_for_end());
   CHECK(seen.empty());
 }
-
-}  // namespace local_slots_test
 
 }  // namespace local_slots_test

@@ -86,6 +86,7 @@ struct ventilator::impl {
   [[nodiscard]] proto::time_point next_deadline() const;
   void run();
   void take_input();
+  void tell_room();  // to those who wait to submit; under `mutex`
   void on_message(proto::peer_id peer, proto::message m, proto::time_point now);
   void withdraw(proto::time_point now);
   void settle(proto::time_point now);

@@ -33,10 +33,14 @@ void ventilator::impl::take_input() {
     if (from < all.size()) feed(all.size());
     lock.lock();
   }
+  tell_room();
+  if (input_ended && open.empty() && open_refused.empty()) machine.end_input();
+}
+
+void ventilator::impl::tell_room() {
   const auto room = machine.free();
   room_tasks = room.tasks;
   room_bytes = room.bytes;
-  if (input_ended && open.empty() && open_refused.empty()) machine.end_input();
   if (submitters_waiting > 0 && room_tasks > 0 && room_bytes > 0) changed.notify_all();
 }
 
@@ -217,6 +221,7 @@ bool ventilator::impl::publish() {
            c.lost_workers,
            net.stats().rejected};
   quiet = machine.outstanding() == 0;
+  tell_room();  // nothing may come that would start another round
   if (stats.done >= awaited) {
     awaited = std::numeric_limits<std::uint64_t>::max();
     changed.notify_all();
