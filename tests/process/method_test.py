@@ -111,7 +111,7 @@ class Keys(Methods):
         wait_until(lambda: self.read("runs"), "the first one runs")
         meanwhile = self.caller(self.where)
         second = meanwhile.start("once", runs, go, ik=b"k")
-        wait_until(lambda: self.calls_of("once") == 2, "the second one has come")
+        wait_until(lambda: self.calls_of(caller, "once") == 2, "the second one has come")
         self.assertAnswer(caller.call("other", ik=b"k"), callers.OK, "x")
         refused = caller.call("once", runs, self.path("elsewhere"), ik=b"k")
         self.assertEqual(refused.code, callers.FAILED_PRECONDITION, refused)
@@ -134,8 +134,8 @@ class Keys(Methods):
             self.assertEqual(caller.call("once", runs, go, ik=b"k").code, callers.OK)
         self.assertEqual(self.read("runs"), b"run\nrun\n")
 
-    def calls_of(self, method):
-        methods = self.caller(self.where).call("weir.stats").result["methods"]
+    def calls_of(self, caller, method):
+        methods = caller.call("weir.stats").result["methods"]
         return next(m["calls"] for m in methods if m["name"] == method)
 
 
