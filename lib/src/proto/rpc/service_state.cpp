@@ -153,16 +153,14 @@ void service_state::on_left(const links::event& e, time_point now, service_outbo
 
 /// Their callers may read on long after this worker meant to end.
 void service_state::send_stalled_home(time_point now) {
-  // Again and again: one that waited for the reply of such a call takes its place.
-  while (!aside_.empty())
-    for (const auto& [id, caller] : callers_)
-      for (const auto& q : aside_.remove(id, {1, limits::seq})) {
-        const std::uint64_t n = q.calls.size();
-        methods_[q.method].stats.rejected += n;
-        counts_.failed += n;
-        refuse(id, q.calls.calls.first, n, status::unavailable, "this worker is about to leave",
-               now);
-      }
+  for (const auto& [id, caller] : callers_)
+    for (const auto& q : aside_.remove(id, {1, limits::seq})) {
+      const std::uint64_t n = q.calls.size();
+      methods_[q.method].stats.rejected += n;
+      counts_.failed += n;
+      refuse(id, q.calls.calls.first, n, status::unavailable, "this worker is about to leave",
+             now);
+    }
 }
 
 /// Nobody waits for its calls any more.
