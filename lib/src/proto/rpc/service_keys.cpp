@@ -88,7 +88,8 @@ void service_state::share_replies(session_id to, const reply_run& outcomes, time
     const reply_run reply = part_of_run(outcomes, call.call - outcomes.first, 1);
     const auto others = replies_.settle(methods_[k.method].info.name, k.key, call, reply, now);
     for (const call_key& other : others.calls) {
-      const auto node = joined_.extract(other);
+      auto node = joined_.extract(other);
+      if (node.empty()) continue;
       if (others.run_next)
         accept_with_key(std::move(node.mapped()), now);
       else
