@@ -105,7 +105,7 @@ class Call(Calls):
             self.cancelled_by(signal.SIGTERM, node, pid)
 
     def test_a_signal_cancels_a_call_for_each_line_also_while_it_waits_for_more(self):
-        pids = [self.path("pid%d" % n) for n in range(3)]
+        pids = [self.path("pid%d" % n) for n in range(2)]
         node = self.weir("call", "--deadline", "1h", self.where, "linger", "-", input=PIPE)
         node.feed("".join(pid + "\n" for pid in pids).encode(), more=True)
         self.cancelled_by(signal.SIGINT, node, *pids)
