@@ -1,5 +1,10 @@
 // A worker that offers methods: calls with an idempotency key, which clients make directly.
+#include "proto/backoff.hpp"
 #include "rpc_service_fixture.hpp"
+
+#include <array>
+#include <map>
+#include <set>
 
 namespace rpc_service_keys_test {
 
@@ -269,6 +274,153 @@ TEST_CASE("the reply of a call that streams, or wants none, is shared with nobod
   w.gets(1, 1, "echo", o, client);
   w.gets(1, 1, "echo", o, other);
   CHECK(w.out.calls.size() == 2);
+}
+
+namespace {
+/// Callers that do what they like, with a few keys between them.
+class chaos {
+  std::uint64_t pick(std::uint64_t below) { return random_.next() % below; }
+  template <class Set>
+  auto any(Set& set) {
+    return std::next(set.begin(), static_cast<std::ptrdiff_t>(pick(set.size())));
+  }
+
+ public:
+  explicit chaos(std::uint64_t seed) : random_(seed) {
+    for (int i = 0; i < 2; ++i) joins();
+  }
+
+  void step() {
+    switch (pick(8)) {
+      case 0:
+        if (pick(4) == 0 && callers_.size() < 4) joins();
+        break;
+      case 1:
+        if (pick(4) == 0 && callers_.size() > 1) leaves();
+        break;
+      case 2: {
+        const auto& [peer, c] = *any(callers_);
+        if (c.open.empty()) break;
+        const std::uint64_t first = *any(c.open);
+        w_.hears(peer, cancel_calls{{{first, first + pick(3)}}, "enough"});
+        break;
+      }
+      case 3: {
+        auto& [peer, c] = *any(callers_);
+        w_.machine.link_stalled(peer_id{peer}, c.stalled = !c.stalled);
+        break;
+      }
+      case 4:
+        finishes();
+        break;
+      case 5:
+        w_.now += milliseconds(pick(300));
+        break;
+      default:
+        calls();
+    }
+    settle();
+  }
+
+  /// Everybody reads, and everything that runs ends.
+  void comes_to_rest() {
+    for (auto& [peer, c] : callers_) w_.machine.link_stalled(peer_id{peer}, false);
+    const bool drained = pick(2) == 0;
+    if (drained) w_.machine.drain(w_.now, w_.out);
+    settle();
+    while (!running_.empty()) {
+      finishes();
+      settle();
+    }
+    for (const auto& [peer, c] : callers_) CHECK(c.open.empty());
+    const auto n = w_.machine.stats();
+    CHECK(n.queued + n.running == 0);
+    CHECK(n.received == n.done + n.failed);
+    if (!drained) w_.machine.drain(w_.now, w_.out);
+    settle();
+    CHECK(w_.machine.done());
+  }
+
+ private:
+  using milliseconds = std::chrono::milliseconds;
+  struct caller {
+    std::set<std::uint64_t> open;
+    std::uint64_t last = 0;
+    bool stalled = false;
+  };
+  void joins() {
+    w_.hears(next_,
+             hello{wire_version, who(pick(4) == 0 ? role::gateway : role::client, next_)});
+    callers_[next_++];
+  }
+  void leaves() {
+    const auto it = any(callers_);
+    w_.hears(it->first, bye{});
+    callers_.erase(it);
+  }
+  void calls() {
+    auto& [peer, c] = *any(callers_);
+    call_options o;
+    if (pick(5) > 0) o.idempotency_key = std::to_string(pick(3));
+    o.attempt = 1 + static_cast<std::uint32_t>(pick(2));
+    const auto n = static_cast<std::uint32_t>(1 + pick(3));
+    call_run run{c.last + 1, "count", static_cast<std::uint32_t>(1 + pick(2000)), tasks(n),
+                 std::make_shared<const call_options>(o)};
+    for (std::uint32_t i = 0; i < n; ++i) c.open.insert(++c.last);
+    w_.hears(peer, call_batch{0, {run}});
+  }
+  void finishes() {
+    if (running_.empty()) return;
+    const auto it = any(running_);
+    const auto [call, key] = *it;
+    running_.erase(it);
+    const status how = std::array{status::ok, status::ok, status::internal, status::cancelled,
+                                  status::unavailable}[pick(5)];
+    reply_run run;
+    run.first = call.call;
+    run.code = how;
+    run.results = pack::of(how == status::ok ? key : "");
+    if (how != status::ok) run.details.resize(1);
+    w_.machine.on_replied(call.from, std::move(run), w_.now, w_.out);
+  }
+  void settle() {
+    for (const auto& [peer, c] : callers_) w_.hears(peer, alive{});
+    w_.hears(1, alive{});
+    w_.tick();
+    for (auto& s : std::exchange(w_.out.calls, {}))
+      for (std::uint64_t i = 0; i < s.calls.arguments.size(); ++i) {
+        const std::string& key = s.calls.options->idempotency_key;
+        CHECK(s.deadline > w_.now);
+        if (!key.empty())
+          for (const auto& [call, its_key] : running_) CHECK(its_key != key);
+        running_.emplace(call_key{s.from, s.calls.first + i}, key);
+      }
+    for (auto& sent : std::exchange(w_.out.sends, {}))
+      if (const auto* replies = std::get_if<reply_batch>(&sent.what)) {
+        auto& open = callers_.at(static_cast<std::uint32_t>(sent.to)).open;
+        for (const auto& run : replies->runs)
+          for (std::uint64_t i = 0; i < run.results.size(); ++i)
+            CHECK(open.erase(run.first + i) == 1);
+      }
+    w_.out.cancels.clear();
+    w_.out.notices.clear();
+  }
+
+  random_bits random_;
+  service w_;
+  std::map<std::uint32_t, caller> callers_;  // by connection, which is their session
+  std::map<call_key, std::string> running_;  // with their keys
+  std::uint32_t next_ = 10;
+};
+}  // namespace
+
+TEST_CASE("whatever callers do, each call gets one reply, and no key runs twice at a time") {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    CAPTURE(seed);
+    chaos c(seed);
+    for (int i = 0; i < 300; ++i) c.step();
+    c.comes_to_rest();
+  }
 }
 
 }  // namespace rpc_service_keys_test
