@@ -140,6 +140,19 @@ class Streams(Calls):
         self.assertEqual(self.verb("call", "--raw", self.where, "count", "s", "3"), "012")
         self.assertEqual(self.said, "")
 
+    def test_a_signal_ends_a_stream_too_also_when_nobody_reads_what_it_prints(self):
+        node = self.weir("call", "--deadline", "1h", self.where, "count", "s", "2000000000",
+                         stdout=PIPE)
+        node.process.stdout.readline()
+        node.send(signal.SIGTERM)
+        self.ends(node, 143)
+        self.assertEqual(node.stderr(), "")
+
+        def running():
+            stats = json.loads(self.verb("stats", "--json", self.where))
+            return {m["name"]: m["running"] for m in stats["methods"]}["count"]
+        wait_until(lambda: running() == 0, "the stream is over")
+
     def test_a_streaming_method_is_not_called_line_by_line(self):
         self.verb("call", self.where, "count", "-", code=64)
         self.assertIn("streams", self.said)
