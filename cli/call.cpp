@@ -27,7 +27,9 @@ const nodes::program about{
     "of "
     "the lines.\n\n"
     "What fails is reported on standard error, with the method's code, message, type, and the "
-    "nodes that the answer came through.",
+    "nodes that the answer came through.\n\n"
+    "SIGINT, SIGTERM or SIGHUP cancels what is on its way, so that its handlers hear of it at "
+    "once, and ends this by that signal.",
     {{"Add two numbers on a worker", "weir call tcp://127.0.0.1:5555 add 1 2"},
      {"A thousand calls, 64 at a time",
       "seq 1000 | weir call -P 64 --keep-order tcp://127.0.0.1:5555 square -"}},
@@ -77,6 +79,8 @@ int run(settings& s, nodes::node_context& context) {
     context.say.detail(std::to_string(done) + (total > 0 ? "/" + std::to_string(total) : "") +
                        (text.empty() ? "" : " " + text));
   };
+  interruption ends;
+  s.link.ends = &ends;
   connection link(s.link, context);
   std::optional<described_method> method;
   if (s.words.check) method = link.describe(s.words.method);
@@ -87,12 +91,13 @@ int run(settings& s, nodes::node_context& context) {
                   s.words.method + " streams: call it with its arguments, once");
     s.many.format = s.format;
     return call_each_line(
-        link.client(), s.words.method, prepared_settings(s.call), s.many, std::cin,
+        link.client(), s.words.method, prepared_settings(s.call), s.many, ends, std::cin,
         [&](std::string_view line) { return pack_line(line, known, s.words.how); }, context);
   }
   const auto arguments = pack_arguments(s.words.words, known, s.words.how);
   if (known != nullptr && known->streams) return print_stream(link, s, arguments);
   const auto outcome = link.client().call(s.words.method, arguments, prepared_settings(s.call));
+  if (ends.has_come()) return 0;  // what has come decides
   if (outcome.ok()) {
     if (!outcome.more.path.empty()) context.say.detail("answered by " + outcome.more.path);
     print(shown(outcome.result, s.format));

@@ -68,6 +68,7 @@ void add_connection(CLI::App& app, connection_options& target) {
 
 connection::connection(connection_options options, nodes::node_context& context)
     : client_(ready(options, context)) {
+  if (options.ends != nullptr) watch_ = options.ends->watch(client_);
   const auto limit = options.client.connect_timeout;
   if (!client_.wait_connected(limit))
     throw error(exit_code::unavailable,

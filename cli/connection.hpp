@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arguments.hpp"
+#include "interruption.hpp"
 #include "node_main.hpp"
 
 #include <weir/call_settings.hpp>
@@ -9,6 +10,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +23,7 @@ struct connection_options {
   /// Several endpoints may be given: for what any gateway does as well as another.
   bool several = false;
   client_options client{};
+  interruption* ends = nullptr;  ///< what ends it early, and cancels its calls
   connection_options();
 };
 
@@ -48,6 +51,7 @@ class connection {
 
  private:
   raw_client client_;
+  std::unique_ptr<nodes::watcher> watch_;
 };
 
 /// A packed map, as the node's own methods answer. What is missing or of another type is empty.

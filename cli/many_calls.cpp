@@ -140,7 +140,7 @@ class printer {
 
 int call_each_line(raw_client& client, const std::string& method,
                    const prepared_settings& settings, const many_options& options,
-                   std::istream& lines,
+                   const interruption& ends, std::istream& lines,
                    const std::function<std::string(std::string_view)>& pack,
                    nodes::node_context& context) {
   // Shared with the calls on their way: when printing fails, they end later than this.
@@ -153,7 +153,9 @@ int call_each_line(raw_client& client, const std::string& method,
     const auto mine = number++;
     try {
       client.call(method, pack(line), settings,
-                  [results, mine, at](const raw_outcome& o) { results->put(mine, at, o); });
+                  [results, mine, at, &ends](const raw_outcome& o) {
+                    if (!ends.has_come()) results->put(mine, at, o);
+                  });
     } catch (const error& e) {
       raw_outcome refused;
       refused.code = status::invalid_argument;

@@ -1,6 +1,7 @@
 // A call for each line of an input.
 #pragma once
 
+#include "interruption.hpp"
 #include "node_main.hpp"
 #include "result_text.hpp"
 
@@ -24,10 +25,12 @@ struct many_options {
 /// that pack() refuses, and a call that fails, are reported with the line's number; the others
 /// go on.
 ///
+/// Outcomes are dropped once `ends` has come: then it does not return.
+///
 /// Returns 0, or 1 if something failed. Errors: those of reading and writing.
 [[nodiscard]] int call_each_line(raw_client& client, const std::string& method,
                                  const prepared_settings& settings, const many_options& options,
-                                 std::istream& lines,
+                                 const interruption& ends, std::istream& lines,
                                  const std::function<std::string(std::string_view)>& pack,
                                  nodes::node_context& context);
 

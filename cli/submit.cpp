@@ -130,7 +130,10 @@ int submit_main(int argc, const char* const* argv) {
             ->check(CLI::Range(0, 9))
             ->type_name("N")
             ->group("Call");
-        app.add_option("--key", s.key, "Idempotency key: submitting it again gives the same id")
+        app.add_option("--key", s.key,
+                       "Idempotency key: submitting it again gives the same id; another "
+                       "method, or other "
+                       "arguments, are refused (ALREADY_EXISTS), naming it")
             ->type_name("KEY")
             ->group("Call");
         nodes::add_duration(app, "--keep", s.keep,

@@ -66,11 +66,7 @@ void declare_queue(CLI::App& app, gateway_options& node) {
       ->type_name("N")
       ->check(CLI::Range(1U, 1000U))
       ->group("Queue");
-  add_size(app, "--reply-cache", node.reply_cache,
-           "Remember this much of replies to calls with an idempotency key")
-      ->group("Caches");
-  add_duration(app, "--reply-cache-time", node.reply_cache_ttl, "And for how long")
-      ->group("Caches");
+  add_reply_cache(app, node.reply_cache, node.reply_cache_ttl, "Caches");
   add_size(app, "--result-cache", node.result_cache,
            "Remember this much of results of methods that are declared cacheable; 0: nothing")
       ->group("Caches");

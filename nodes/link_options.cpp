@@ -17,6 +17,15 @@ void add_link_options(CLI::App& app, node_options& target) {
       ->group("Links");
 }
 
+void add_reply_cache(CLI::App& app, std::size_t& bytes, std::chrono::milliseconds& ttl,
+                     const char* group) {
+  add_size(app, "--reply-cache", bytes,
+           "Remember this much of replies to calls with an idempotency key; a reply that is "
+           "larger by itself is not remembered")
+      ->group(group);
+  add_duration(app, "--reply-cache-time", ttl, "And for how long")->group(group);
+}
+
 void forward_notices(node_options& node, console& say) {
   node.on_notice = [&say](bool warning, const std::string& text) {
     say.message(warning ? level::notice : level::detail, text);

@@ -11,6 +11,10 @@ namespace weir::nodes {
 /// Declares --insecure, --connect-timeout and --heartbeat.
 void add_link_options(CLI::App& app, node_options& target);
 
+/// Declares --reply-cache and --reply-cache-time, of whoever is called.
+void add_reply_cache(CLI::App& app, std::size_t& bytes, std::chrono::milliseconds& ttl,
+                     const char* group);
+
 /// Notices of the library become messages: warnings always, the rest with -v.
 void forward_notices(node_options& node, console& say);
 

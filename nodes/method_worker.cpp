@@ -145,8 +145,9 @@ void check_methods(const CLI::App& app, const method_settings& settings,
         throw CLI::ValidationError(option, "means nothing with --method");
     return;
   }
-  for (const char* option : {"--result", "--direct", "--describe", "--idempotent",
-                             "--concurrency", "--deadline", "--cacheable"})
+  for (const char* option :
+       {"--result", "--direct", "--describe", "--idempotent", "--concurrency", "--deadline",
+        "--cacheable", "--reply-cache", "--reply-cache-time"})
     if (app.count(option) > 0) throw CLI::ValidationError(option, "is for --method only");
 }
 

@@ -124,6 +124,7 @@ void declare(CLI::App& app, settings& s) {
                "From TERM to KILL, when a task is cancelled or its time is up")
       ->group("Running");
   add_method_options(app, s.methods);
+  add_reply_cache(app, s.node.reply_cache, s.node.reply_cache_ttl, "Methods");
   add_plain_option(app, s.plain,
                    "Results are pushed to --to, tcp://127.0.0.1:5558 unless given; a task that "
                    "fails has none. --bind is for tasks");

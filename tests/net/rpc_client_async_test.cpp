@@ -181,6 +181,22 @@ TEST_SUITE("client, not waiting") {
     CHECK(quick.get() == 3);
   }
 
+  TEST_CASE(
+      "a client that is closed cancels its calls, also those that would go on without it") {
+    scene s;
+    auto keyed = s.c->with({.idempotency_key = "k"}).start("wait");
+    auto awaited = std::async(std::launch::async, [call = s.c->start("wait")]() mutable {
+      return call.get_outcome().code();
+    });
+    REQUIRE(eventually([&] { return s.waiting == 2; }));
+    s.c->close();
+    CHECK(keyed.get_outcome().code() == status::cancelled);
+    CHECK(awaited.get() == status::cancelled);
+    CHECK(eventually([&] { return s.cancelled == 2; }));
+    CHECK(s.c->start("wait").get_outcome().code() == status::cancelled);
+    s.c->close();
+  }
+
   TEST_CASE("a pending call that is dropped goes on, and its answer is dropped") {
     scene s;
     for (int i = 0; i < 1000; ++i) (void)s.c->start<int>("add", i, 1);

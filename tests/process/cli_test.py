@@ -96,6 +96,31 @@ class Call(Calls):
         self.ends(node, 130)
         wait_until(lambda: not exists(int(self.read("pid"))), "the command is ended")
 
+    def test_a_signal_cancels_calls_with_a_key_too_which_would_run_on(self):
+        direct = self.endpoint()
+        self.worker("--bind", direct, *self.METHODS)
+        for where in self.where, direct:
+            pid = self.path("pid of " + where[-8:].replace("/", "-"))
+            node = self.weir("call", "--deadline", "1h", "--key", "k", where, "linger", pid)
+            self.cancelled_by(signal.SIGTERM, node, pid)
+
+    def test_a_signal_cancels_a_call_for_each_line_also_while_it_waits_for_more(self):
+        pids = [self.path("pid%d" % n) for n in range(2)]
+        node = self.weir("call", "--deadline", "1h", self.where, "linger", "-", input=PIPE)
+        node.feed("".join(pid + "\n" for pid in pids).encode(), more=True)
+        self.cancelled_by(signal.SIGINT, node, *pids)
+
+    def cancelled_by(self, number, node, *pids):
+        """The commands, which have written their own numbers, end with the one who has called."""
+        for pid in pids:
+            wait_until(lambda pid=pid: os.path.exists(pid) and self.read(pid).endswith(b"\n"),
+                       "the command runs")
+        node.send(number)
+        self.ends(node, 128 + number)
+        self.assertEqual((node.stdout(), node.stderr()), (b"", ""))
+        for pid in pids:
+            wait_until(lambda pid=pid: not exists(int(self.read(pid))), "the command is ended")
+
     def test_standard_output_that_is_full_is_74(self):
         with open("/dev/full", "wb") as full:
             node = self.weir("call", self.where, "cat", "x", stdout=full)
@@ -114,6 +139,19 @@ class Streams(Calls):
         self.assertEqual(self.verb("call", "--json", self.where, "count", "s", "2"), "0\n1\n")
         self.assertEqual(self.verb("call", "--raw", self.where, "count", "s", "3"), "012")
         self.assertEqual(self.said, "")
+
+    def test_a_signal_ends_a_stream_too_also_when_nobody_reads_what_it_prints(self):
+        node = self.weir("call", "--deadline", "1h", self.where, "count", "s", "2000000000",
+                         stdout=PIPE)
+        node.process.stdout.readline()
+        node.send(signal.SIGTERM)
+        self.ends(node, 143)
+        self.assertEqual(node.stderr(), "")
+
+        def running():
+            stats = json.loads(self.verb("stats", "--json", self.where))
+            return {m["name"]: m["running"] for m in stats["methods"]}["count"]
+        wait_until(lambda: running() == 0, "the stream is over")
 
     def test_a_streaming_method_is_not_called_line_by_line(self):
         self.verb("call", self.where, "count", "-", code=64)

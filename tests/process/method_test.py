@@ -23,9 +23,9 @@ class Methods(Case):
 
     def offering(self, *arguments, **how):
         """A worker with these options, and someone who calls it."""
-        where = self.endpoint()
-        self.node = self.worker("--bind", where, "--heartbeat", HEARTBEAT, *arguments, **how)
-        return self.caller(where)
+        self.where = self.endpoint()
+        self.node = self.worker("--bind", self.where, "--heartbeat", HEARTBEAT, *arguments, **how)
+        return self.caller(self.where)
 
     def caller(self, where):
         self.callers.append(Caller(where))
@@ -97,6 +97,46 @@ class Arguments(Methods):
     def test_a_script_gets_its_arguments_as_parameters(self):
         caller = self.offering("--shell", "--method", "add=echo $(($1 + $2)) | tr -d '\\n'")
         self.assertAnswer(caller.call("add", 2, "3"), callers.OK, "5")
+
+
+class Keys(Methods):
+    #: Says in a file that it runs, waits for another file, and has a result of its own each time.
+    ONCE = ("--shell", "--method",
+            "once=echo run >> $1; while ! [ -e $2 ]; do sleep 0.02; done; echo $$")
+
+    def test_calls_with_the_same_key_are_run_once_by_a_worker_that_is_called_directly(self):
+        caller = self.offering(*self.ONCE, "--method", "other=echo x")
+        runs, go = self.write("runs", b""), self.path("go")
+        first = caller.start("once", runs, go, ik=b"k")
+        wait_until(lambda: self.read("runs"), "the first one runs")
+        meanwhile = self.caller(self.where)
+        second = meanwhile.start("once", runs, go, ik=b"k")
+        wait_until(lambda: self.calls_of(caller, "once") == 2, "the second one has come")
+        self.assertAnswer(caller.call("other", ik=b"k"), callers.OK, "x")
+        refused = caller.call("once", runs, self.path("elsewhere"), ik=b"k")
+        self.assertEqual(refused.code, callers.FAILED_PRECONDITION, refused)
+        self.write("go", b"")
+        result = caller.await_(first).result
+        self.assertAnswer(meanwhile.await_(second), callers.OK, result)
+        # Later, by the shell client.
+        node = self.weir("call", "--key", "k", self.where, "once", runs, go)
+        self.ends(node, 0)
+        self.assertEqual(node.stdout().decode(), result + "\n")
+        self.assertEqual(self.read("runs"), b"run\n")
+        node = self.weir("call", "--key", "another", self.where, "once", runs, go)
+        self.ends(node, 0)
+        self.assertEqual(self.read("runs"), b"run\nrun\n")
+
+    def test_replies_are_remembered_within_the_bound_that_was_given(self):
+        caller = self.offering(*self.ONCE, "--reply-cache", "0")
+        runs, go = self.write("runs", b""), self.write("go", b"")
+        for _ in range(2):
+            self.assertEqual(caller.call("once", runs, go, ik=b"k").code, callers.OK)
+        self.assertEqual(self.read("runs"), b"run\nrun\n")
+
+    def calls_of(self, caller, method):
+        methods = caller.call("weir.stats").result["methods"]
+        return next(m["calls"] for m in methods if m["name"] == method)
 
 
 class Results(Methods):
@@ -280,6 +320,7 @@ class Wiring(Methods):
                 (("--method", "a=cat", "--describe", "b=x"), "no --method of that name"),
                 (("--method", "a=cat", "--stdin"), "means nothing with --method"),
                 (("--method", "a=cat", "--", "cat"), "given by --method"),
+                (("--reply-cache", "1M", "--", "cat"), "for --method only"),
                 (("--direct", "ipc://x", "--", "cat"), "for --method only")):
             worker = self.worker("--from", self.endpoint(), *arguments)
             self.ends(worker, 64)

@@ -122,6 +122,8 @@ class Spool(SpoolCase):
         self.assertEqual(submit(client, "mark", "b", id=named), named)
         with self.assertRaisesRegex(CallError, "another method"):
             submit(client, "fail", "b", id=named)
+        with self.assertRaisesRegex(CallError, "%s has this id or key, and other arg" % first):
+            submit(client, "mark", "c", idem_key=b"order 7")
         self.offer()
         for call in first, named:
             wait(client, call)

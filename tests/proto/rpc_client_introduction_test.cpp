@@ -137,6 +137,48 @@ TEST_CASE("what a gateway keeps replies of does not go past it") {
   }
 }
 
+TEST_CASE("without a gateway the same worker gets all calls with a key, whoever makes them") {
+  calling_client a;
+  calling_client b;
+  for (const std::uint32_t peer : {5U, 6U}) {
+    a.worker_joins(peer, {"work"});
+    b.worker_joins(11 - peer, {"work"});
+  }
+  std::set<std::uint32_t> used;
+  for (std::uint64_t i = 1; i <= 20; ++i) {
+    const how each{.options = keyed(std::to_string(i))};
+    a.calls(i, 1, each);
+    b.calls(i, 1, each);
+    a.tick();
+    b.tick();
+    const auto at = a.calls_sent_to_only(5, 6);
+    CHECK(b.calls_sent_to_only(5, 6) == at);
+    used.insert(at);
+  }
+  CHECK(used.size() == 2);
+  a.calls(21, 1, {.method = "weir.ping", .options = keyed("k")});  // anybody's
+  a.tick();
+  (void)a.calls_sent_to_only(5, 6);
+}
+
+TEST_CASE("a call with a key waits for workers that may still join") {
+  calling_client c;
+  c.worker_joins(5, {"work"});
+  c.machine.link_opened(peer_id{6}, c.now, c.out);
+  c.calls(1, 20, {.options = keyed("k")});
+  c.tick();
+  CHECK(c.calls_sent(5) == 0);
+  SUBCASE("and say what they offer") {
+    c.welcomes(6, role::worker, 6);
+    c.tick();
+    CHECK(c.calls_sent(5) == 0);
+    c.hears(6, offer{});
+  }
+  SUBCASE("for a heartbeat") { c.passes(seconds(1), {5}); }
+  c.tick();
+  CHECK(c.calls_sent(5) == 20);
+}
+
 TEST_CASE("a gateway tells whether a method may be repeated") {
   calling_client c;
   c.gateway_joins(1);

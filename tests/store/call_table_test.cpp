@@ -49,7 +49,7 @@ struct table {
     REQUIRE(calls.size() == 1);
     return calls.front().number;
   }
-  call_state state(const std::string& which) { return t->find(which).value().state; }
+  call_state state(const std::string& which) { return t->find(which, noon).value().state; }
 };
 
 const attempt_result ok{status::ok, "", "", "\x2a"};
@@ -74,7 +74,7 @@ TEST_CASE(
   CHECK(end->ended);
   CHECK(end->report.state == call_state::done);
   CHECK(end->report.result == "\x2a");
-  const auto report = t->find(a).value();
+  const auto report = t->find(a, noon).value();
   CHECK(report.result == "\x2a");
   CHECK(report.attempts == 1);
   CHECK(report.submitted == noon);
@@ -90,7 +90,7 @@ TEST_CASE("a second outcome of the same call changes nothing") {
   CHECK(t.state(a) == call_state::done);
 }
 
-TEST_CASE("a submission that is repeated is the same call, and another method's is refused") {
+TEST_CASE("a submission that is repeated is the same call, and another one is refused") {
   table t;
   const submission call{.id = id(1), .method = "m", .arguments = "\x90"};
   t.submit(call);
@@ -98,7 +98,15 @@ TEST_CASE("a submission that is repeated is the same call, and another method's 
   CHECK(t->count(call_state::queued) == 1);
   submission other = call;
   other.method = "other";
-  CHECK(t->submit(other, noon).what == submitted::conflict);
+  CHECK(t->submit(other, noon).what == submitted::other_method);
+  other = call;
+  other.arguments = "\x91\x01";
+  CHECK(t->submit(other, noon).what == submitted::other_arguments);
+  CHECK(t->submit(other, noon).id == id(1));
+  // Also when it is done, and its arguments are not kept any more.
+  t->finish(t.start_one(), ok, noon);
+  CHECK(t->submit(call, noon).what == submitted::known);
+  CHECK(t->submit(other, noon).what == submitted::other_arguments);
 
   SUBCASE("a key joins submissions under different ids") {
     submission keyed{.id = id(2), .method = "m", .arguments = "\x90", .key = "order 7"};
@@ -107,6 +115,10 @@ TEST_CASE("a submission that is repeated is the same call, and another method's 
     const auto again = t->submit(keyed, noon);
     CHECK(again.what == submitted::known);
     CHECK(again.id == id(2));
+    keyed.arguments = "\x91\x01";
+    const auto wrong = t->submit(keyed, noon);
+    CHECK(wrong.what == submitted::other_arguments);
+    CHECK(wrong.id == id(2));
   }
 }
 
@@ -153,14 +165,14 @@ TEST_CASE("a call without retries that fails is dead, with its reason, and is li
   t.submit(2);
   const auto end = t->finish(t.start_one(), thrown, noon);
   CHECK(end->report.state == call_state::dead);
-  const auto dead = t->dead("", 10);
+  const auto dead = t->dead("", 10, noon);
   REQUIRE(dead.size() == 1);
   CHECK(dead[0].id == a);
   CHECK(dead[0].method == "m");
   CHECK(dead[0].code == status::unknown);
   CHECK(dead[0].message == "out of luck");
   CHECK(dead[0].type == "std::runtime_error");
-  CHECK(t->dead(a, 10).empty());
+  CHECK(t->dead(a, 10, noon).empty());
 }
 
 TEST_CASE("each retry waits longer, and the last failure is final") {
@@ -182,7 +194,7 @@ TEST_CASE("each retry waits longer, and the last failure is final") {
   const auto last = t.start(now);
   REQUIRE(last.size() == 1);
   CHECK(t->finish(last[0].number, thrown, now)->report.state == call_state::dead);
-  CHECK(t->find(a)->attempts == 3);
+  CHECK(t->find(a, noon)->attempts == 3);
 }
 
 TEST_CASE("without a number, what does no harm is tried three times more, and nothing else") {
@@ -219,7 +231,7 @@ TEST_CASE("an error that no other attempt would change is an answer, and not tri
   const auto a = t.submit({.id = id(1), .method = "m", .arguments = "\x90", .retries = 5});
   CHECK(t->finish(t.start_one(), {status::invalid_argument, "(a: int) -> int"}, noon)->ended);
   CHECK(t.state(a) == call_state::failed);
-  CHECK(t->dead("", 10).empty());
+  CHECK(t->dead("", 10, noon).empty());
 }
 
 TEST_CASE("a call that no worker has begun waits again, at no cost") {
@@ -229,7 +241,7 @@ TEST_CASE("a call that no worker has begun waits again, at no cost") {
   const auto end = t->finish(t.start_one(), absent, noon);
   CHECK_FALSE(end->ended);
   CHECK(end->report.due == noon + 700);
-  const auto report = t->find(a).value();
+  const auto report = t->find(a, noon).value();
   CHECK(report.state == call_state::queued);
   CHECK(report.attempts == 0);
 }
@@ -286,11 +298,37 @@ TEST_CASE("an outcome is kept for its time, or until it is forgotten; an open ca
   }
   CHECK(t->expire(noon + 999, 10) == 0);
   CHECK(t->expire(noon + 1000, 10) == 1);
-  CHECK_FALSE(t->find(a));
-  CHECK(t->find(b));
+  CHECK_FALSE(t->find(a, noon));
+  CHECK(t->find(b, noon));
   CHECK(t->forget(b));
   CHECK_FALSE(t->forget(b));
-  CHECK_FALSE(t->find(b));
+  CHECK_FALSE(t->find(b, noon));
+}
+
+TEST_CASE("an outcome is gone when its time is up, also before it is removed") {
+  table t;
+  const auto keeps = [](std::uint64_t n, std::string arguments = "\x90") {
+    return submission{.id = id(n),
+                      .method = "m",
+                      .arguments = std::move(arguments),
+                      .retries = 0,
+                      .keep_ms = 1000,
+                      .key = "order 7"};
+  };
+  const auto a = t.submit(keeps(1));
+  t->finish(t.start_one(), thrown, noon);
+  CHECK(t->find(a, noon + 999));
+  CHECK(t->dead("", 10, noon + 999).size() == 1);
+  CHECK(t->submit(keeps(2), noon + 999).what == submitted::known);
+
+  CHECK_FALSE(t->find(a, noon + 1000));
+  CHECK(t->dead("", 10, noon + 1000).empty());
+  CHECK_FALSE(t->requeue(a, noon + 1000));
+  CHECK(t->cancel(a, noon + 1000).what == cancelled::unknown);
+  // Its key is free, and so is its id.
+  CHECK(t->submit(keeps(1, "\x91\x01"), noon + 1000).what == submitted::stored);
+  CHECK(t->expire(noon + 1000, 10) == 0);
+  CHECK(t.state(a) == call_state::queued);
 }
 
 TEST_CASE(
@@ -313,7 +351,7 @@ TEST_CASE("queued calls and outcomes are there after a restart") {
   t->finish(t.start_one(), ok, noon);
   t.open(noon + 50);
   CHECK(t.state(a) == call_state::done);
-  CHECK(t->find(a)->result == "\x2a");
+  CHECK(t->find(a, noon)->result == "\x2a");
   CHECK(t.state(b) == call_state::queued);
   const auto waiting = t->waiting();
   REQUIRE(waiting.size() == 1);
@@ -330,7 +368,8 @@ TEST_CASE("the gateway dies while a call runs") {
     (void)t.start_one();
     t.open(noon);
     CHECK(t.state(a) == call_state::dead);
-    CHECK(t->find(a)->message == "the gateway ended while it ran: it may have done something");
+    CHECK(t->find(a, noon)->message ==
+          "the gateway ended while it ran: it may have done something");
     CHECK(t->at_opening().given_up == 1);
   }
   SUBCASE("a method that is idempotent is run again, however often") {
@@ -341,7 +380,7 @@ TEST_CASE("the gateway dies while a call runs") {
       CHECK(t.state(a) == call_state::queued);
       CHECK(t->at_opening().queued_again == 1);
     }
-    CHECK(t->find(a)->attempts == 5);
+    CHECK(t->find(a, noon)->attempts == 5);
   }
   SUBCASE("a call with a key is run again") {
     const auto a =

@@ -136,7 +136,7 @@ TEST_CASE("kill -9 at any moment: what was acknowledged stays as it was") {
     call_table table(path, {}, noon);
     CHECK(table.count(call_state::running) == 0);
     for (auto& [n, known] : outcomes) {
-      const auto found = table.find(id(n));
+      const auto found = table.find(id(n), 0);
       REQUIRE(found);
       CHECK(found->attempts >= starts[n]);
       CHECK(found->attempts <= n % 3 + 1);
@@ -151,7 +151,7 @@ TEST_CASE("kill -9 at any moment: what was acknowledged stays as it was") {
     for (const auto& c : some.calls) table.finish(c.number, {status::ok, "", "", "\x2a"}, noon);
     if (some.next == never) break;
   }
-  for (const auto& [n, known] : outcomes) CHECK(has_ended(table.find(id(n))->state));
+  for (const auto& [n, known] : outcomes) CHECK(has_ended(table.find(id(n), 0)->state));
 }
 
 }  // namespace crash_test

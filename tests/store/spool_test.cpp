@@ -95,7 +95,7 @@ TEST_CASE("large results are read as they are delivered, whoever asks for how ma
   std::size_t all = 0;
   for (int i = 0; i < 100; ++i)
     s.give([&](call_table& t) {
-      return [&, found = t.find(wanted.id)] { bytes += found.value().result.size(); };
+      return [&, found = t.find(wanted.id, 0)] { bytes += found.value().result.size(); };
     });
   all_given.release();
   std::size_t most = 0;
@@ -202,7 +202,7 @@ TEST_CASE("without space reads do not wait for outcomes that do") {
     return [&] { stored = true; };
   });
   const auto read = [&](call_table& t) -> spool::completion {
-    const bool here = t.find(call(1).id).has_value();
+    const bool here = t.find(call(1).id, 0).has_value();
     return [&, here] {
       found += here ? 1 : 0;
       stored_before.push_back(stored);

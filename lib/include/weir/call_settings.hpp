@@ -34,8 +34,9 @@ struct call_settings {
   /// Calls with the same one go to the same worker while there are no fewer. At most 256 bytes.
   std::string hash_key{};
   /// Calls with the same one are run once, and all get that one's answer, as long as the
-  /// gateway remembers it; but what has failed, its retries run again. Of several gateways, all
-  /// such calls go to the same one. At most 256 bytes.
+  /// gateway, or the worker if there is none, remembers it; but what has failed, its retries
+  /// run again. Of several gateways or workers, all such calls go to the same one. At most 256
+  /// bytes.
   std::string idempotency_key{};
   /// For the handler, and for those that it calls: `traceparent` for example. At most 32
   /// entries, 8 KiB together.

@@ -256,6 +256,9 @@ class client : public client_view {
     return own_->endpoints();
   }
   [[nodiscard]] client_stats stats() const { return own_->stats(); }
+  /// Cancels all calls that are open, also those with an idempotency key, which would go on
+  /// without their client. Whatever is called later ends as `cancelled`. Not from a callback.
+  void close() noexcept { own_->close(); }
 
  private:
   explicit client(raw_client* own) : client_view(*own, {}), own_(own) {}

@@ -222,6 +222,10 @@ class raw_client {
   /// The outcome comes all the same: `cancelled`, unless the reply was faster.
   void cancel(call_handle calls) noexcept;
 
+  /// Cancels all calls that are open, and tells whoever has them. They have ended as
+  /// `cancelled` when it returns, and so does whatever is called later. Not from a callback.
+  void close() noexcept;
+
   /// Waits for a gateway or worker; false: there was none for so long. Calls may be made
   /// before.
   [[nodiscard]] bool wait_connected(std::chrono::milliseconds limit);

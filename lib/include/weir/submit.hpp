@@ -24,8 +24,8 @@ struct submit_settings {
   std::optional<unsigned> retries{};
   /// The longest that one attempt may take. Zero: what the method declares, or an hour.
   std::chrono::milliseconds deadline{0};
-  /// Submissions with the same one are one call, and running it twice does no harm. At most 256
-  /// bytes.
+  /// Submissions with the same one are one call, and running it twice does no harm. Another
+  /// method's, or one with other arguments, is refused: `already_exists`. At most 256 bytes.
   std::string idempotency_key{};
   /// How long the outcome is kept. Zero: as long as the gateway likes.
   std::chrono::seconds keep{0};

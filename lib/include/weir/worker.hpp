@@ -71,6 +71,10 @@ struct worker_options : node_options {
   /// Methods: endpoints at which clients that a gateway introduces reach this worker. Bound too
   /// if `bind` is empty; otherwise they are what others call those in `bind`.
   std::vector<std::string> direct{};
+  /// Methods: replies to calls with an idempotency key are remembered: so much, and for so
+  /// long.
+  std::size_t reply_cache = 8 * 1024 * 1024;
+  std::chrono::milliseconds reply_cache_ttl = std::chrono::minutes(5);
 };
 
 struct worker_stats {

@@ -1,4 +1,5 @@
 #include "net/client_impl.hpp"
+#include "proto/limits.hpp"
 
 #include <weir/error.hpp>
 
@@ -62,7 +63,14 @@ raw_client::impl::impl(client_options o)
   loop = std::thread([this] { run_loop(); });
 }
 
-raw_client::impl::~impl() {
+raw_client::impl::~impl() { end(); }
+
+void raw_client::impl::close() noexcept {
+  cancel({1, proto::limits::seq});  // those with a key would run on otherwise
+  end();
+}
+
+void raw_client::impl::end() noexcept {
   gate->close();
   {
     const std::lock_guard lock(baton);
@@ -70,12 +78,14 @@ raw_client::impl::~impl() {
   }
   loop_wakes.notify_all();
   net.wake();
-  loop.join();
+  const std::lock_guard once(end_mutex);
+  if (loop.joinable()) loop.join();
 }
 
 raw_client::raw_client(client_options options)
     : impl_(std::make_unique<impl>(std::move(options))) {}
 raw_client::~raw_client() = default;
+void raw_client::close() noexcept { impl_->close(); }
 
 bool raw_client::wait(completion& what, std::chrono::steady_clock::time_point until) {
   return impl_->wait(what, until);

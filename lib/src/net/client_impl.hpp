@@ -46,6 +46,8 @@ struct raw_client::impl {
 
   explicit impl(client_options o);
   ~impl();
+  void close() noexcept;
+  void end() noexcept;
 
   // client_calls.cpp: calls come in
   using request = net::call_intake::request;
@@ -183,6 +185,7 @@ struct raw_client::impl {
   loop_work* first_work = nullptr;
   loop_work* last_work = nullptr;
   std::vector<std::function<void()>> later;  // notices, progress
+  std::mutex end_mutex;                      // over joining
   std::thread loop;                          // last: uses all of this
 };
 

@@ -106,6 +106,8 @@ void worker::service::run() {
   o.direct = direct;
   o.slots = options.slots > 0 ? options.slots : std::max(least_slots, 4 * net::slots_of(0));
   o.max_window = std::max<std::uint64_t>(options.max_window, o.slots);
+  o.reply_cache_bytes = options.reply_cache;
+  o.reply_cache_ttl = proto::limited(options.reply_cache_ttl);
   machine.emplace(
       net::introduce(proto::role::worker, options, {proto::role::gateway, proto::role::client}),
       o, now);

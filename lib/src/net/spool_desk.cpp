@@ -108,9 +108,12 @@ void spool_desk::submit(const proto::admin_call& call) {
           [[fallthrough]];
         case call_table::submitted::known:
           return answer(key, store::written(std::string_view(stored.id)));
-        case call_table::submitted::conflict:
+        case call_table::submitted::other_method:
           return refuse(key, status::already_exists,
                         "call " + stored.id + " has this id or key, and is of another method");
+        case call_table::submitted::other_arguments:
+          return refuse(key, status::already_exists,
+                        "call " + stored.id + " has this id or key, and other arguments");
         case call_table::submitted::full:
           return refuse(key, status::resource_exhausted,
                         options_.file + " is as large as it may be (--spool-size)");
@@ -124,7 +127,7 @@ void spool_desk::wait(const proto::admin_call& call) {
   auto work = [this, key = call.key, deadline = call.deadline,
                id = store::read_id(argument_of(call), "weir.wait")](call_table& t) {
     // Whoever ends it comes after this work, so nobody waits for what has been said.
-    return [this, key, deadline, found = t.find(id)] {
+    return [this, key, deadline, found = t.find(id, unix_now())] {
       if (!machine_.is_asked(key)) return;  // nobody waits any more
       if (!found) return refuse(key, status::not_found, no_such_call);
       if (has_ended(found->state)) return answer(key, store::written(*found));
@@ -141,7 +144,7 @@ void spool_desk::wait(const proto::admin_call& call) {
 void spool_desk::result(const proto::admin_call& call) {
   spool_.ask([this, key = call.key,
               id = store::read_id(argument_of(call), "weir.result")](call_table& t) {
-    return [this, key, found = t.find(id)] {
+    return [this, key, found = t.find(id, unix_now())] {
       if (!found) return refuse(key, status::not_found, no_such_call);
       answer(key, store::written(*found));
     };
@@ -176,7 +179,7 @@ void spool_desk::cancel(const proto::admin_call& call) {
 void spool_desk::dead(const proto::admin_call& call) {
   spool_.ask(
       [this, key = call.key, after = store::read_after(argument_of(call))](call_table& t) {
-        return [this, key, found = t.dead(after, most_dead)] {
+        return [this, key, found = t.dead(after, most_dead, unix_now())] {
           answer(key, store::written(std::span<const store::call_report>(found)));
         };
       });
@@ -193,7 +196,8 @@ void spool_desk::requeue(const proto::admin_call& call) {
     if (ids) {
       for (const auto& id : *ids) one(id);
     } else {
-      for (auto some = t.dead({}, most_dead); !some.empty(); some = t.dead({}, most_dead))
+      for (auto some = t.dead({}, most_dead, now); !some.empty();
+           some = t.dead({}, most_dead, now))
         for (const auto& report : some) one(report.id);
     }
     return [this, key, methods, now] {

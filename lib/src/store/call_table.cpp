@@ -1,5 +1,6 @@
 #include "store/call_table.hpp"
 
+#include "proto/stable_hash.hpp"
 #include "store/retry_policy.hpp"
 
 #include <algorithm>
@@ -9,11 +10,12 @@ namespace weir::store {
 namespace {
 
 constexpr std::int32_t application = 0x77656972;  // "weir"
-constexpr std::int64_t version = 1;
+constexpr std::int64_t version = 2;
 
 // `state` is a call_state. The partial indexes follow a call through its life: it is in `ready`
 // while queued, in `attention` while running or dead, in `ends` when there is an outcome that
-// will go. Those in `ready` are in the order in which they are started.
+// will go. Those in `ready` are in the order in which they are started. `digest` is of the
+// arguments, which go when the call is done; NULL: not known, in a file of version 1.
 constexpr const char* schema = R"(
 CREATE TABLE calls (
   n INTEGER PRIMARY KEY,
@@ -37,7 +39,8 @@ CREATE TABLE calls (
   message TEXT NOT NULL DEFAULT '',
   type TEXT NOT NULL DEFAULT '',
   arguments BLOB NOT NULL,
-  result BLOB NOT NULL DEFAULT x''
+  result BLOB NOT NULL DEFAULT x'',
+  digest INTEGER
 );
 CREATE UNIQUE INDEX keys ON calls (key) WHERE key IS NOT NULL;
 CREATE INDEX ready ON calls (method, priority, due) WHERE state = 0;
@@ -47,9 +50,15 @@ CREATE INDEX ends ON calls (expires) WHERE expires IS NOT NULL;
 
 #define WEIR_REPORT \
   "n, id, method, state, code, message, type, attempts, submitted, finished, due"
+/// Followed by the time: what is due to be removed is gone already.
+#define WEIR_KEPT "ifnull(expires, 9223372036854775807) > "
 
 std::int64_t number(call_state s) { return static_cast<std::int64_t>(s); }
 std::int64_t number(call_number n) { return static_cast<std::int64_t>(n); }
+
+std::int64_t digest_of(std::string_view arguments) {
+  return static_cast<std::int64_t>(proto::stable_hash(arguments));
+}
 
 /// From a row of `attempt`.
 void read_attempt(const statement::execution& row, attempt_end& last) {
@@ -100,10 +109,13 @@ struct call_table::statements {
       : insert(
             db,
             "INSERT INTO calls (n, id, key, method, state, priority, due, retries, repeatable,"
-            " deadline_ms, keep_ms, submitted, arguments)"
-            " VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            " deadline_ms, keep_ms, submitted, arguments, digest)"
+            " VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
             " ON CONFLICT DO NOTHING"),
-        same(db, "SELECT id, method FROM calls WHERE id = ?1 OR key = ?2 ORDER BY id <> ?1"),
+        same(db,
+             "SELECT id, method, digest FROM calls WHERE id = ?1 OR key = ?2"
+             " ORDER BY id <> ?1"),
+        make_room(db, "DELETE FROM calls WHERE (id = ?1 OR key = ?2) AND expires <= ?3"),
         pages(db,
               "SELECT page_count - freelist_count"
               " FROM pragma_page_count, pragma_freelist_count"),
@@ -132,15 +144,16 @@ struct call_table::statements {
             " finished = ?7, expires = iif(keep_ms = 0, NULL, ?7 + keep_ms),"
             " arguments = iif(?2 = 2, x'', arguments) WHERE n = ?1"),
         by_number(db, "SELECT " WEIR_REPORT " FROM calls WHERE n = ?1"),
-        by_id(db, "SELECT " WEIR_REPORT ", result FROM calls WHERE id = ?1"),
+        by_id(db,
+              "SELECT " WEIR_REPORT ", result FROM calls WHERE id = ?1 AND " WEIR_KEPT "?2"),
         ask_cancel(db, "UPDATE calls SET cancel_asked = 1 WHERE n = ?1"),
         number_of(db, "SELECT n FROM calls WHERE id = ?1"),
-        dead(db, "SELECT " WEIR_REPORT
-                 " FROM calls WHERE state = 5 AND n > ?1 ORDER BY n LIMIT ?2"),
+        dead(db, "SELECT " WEIR_REPORT " FROM calls WHERE state = 5 AND n > ?1 AND " WEIR_KEPT
+                 "?3 ORDER BY n LIMIT ?2"),
         requeue(db,
                 "UPDATE calls SET state = 0, due = ?2, failures = 0, cancel_asked = 0,"
                 " finished = 0, expires = NULL, code = 0, message = '', type = ''"
-                " WHERE id = ?1 AND state IN (3, 4, 5) RETURNING method"),
+                " WHERE id = ?1 AND state IN (3, 4, 5) AND " WEIR_KEPT "?2 RETURNING method"),
         forget(db, "DELETE FROM calls WHERE id = ?1 AND state >= 2"),
         expire(db,
                "DELETE FROM calls WHERE n IN"
@@ -150,9 +163,9 @@ struct call_table::statements {
                     "SELECT method FROM calls WHERE state = 0 AND method > ?1"
                     " ORDER BY method LIMIT 1") {}
 
-  statement insert, same, pages, priority_below, due, first_due, start, attempt, again, uncount,
-      end, by_number, by_id, ask_cancel, number_of, dead, requeue, forget, expire, running,
-      next_method;
+  statement insert, same, make_room, pages, priority_below, due, first_due, start, attempt,
+      again, uncount, end, by_number, by_id, ask_cancel, number_of, dead, requeue, forget,
+      expire, running, next_method;
 };
 
 call_table::call_table(const std::string& path, options o, unix_ms now)
@@ -161,12 +174,14 @@ call_table::call_table(const std::string& path, options o, unix_ms now)
   const auto found = db_.number("PRAGMA user_version");
   if (found == 0) {
     db_.run(schema);
-    db_.run("PRAGMA user_version=" + std::to_string(version));
+  } else if (found == 1) {
+    migrate();
   } else if (found != version) {
     throw error(exit_code::data, path + " was written by another version of weir (format " +
                                      std::to_string(found) + ", this one knows " +
                                      std::to_string(version) + ")");
   }
+  if (found != version) db_.run("PRAGMA user_version=" + std::to_string(version));
   sql_ = std::make_unique<statements>(db_);
   last_ = db_.number("SELECT max(n) FROM calls");
   recover(now);
@@ -178,6 +193,25 @@ call_table::~call_table() = default;
 database& call_table::file() { return db_; }
 
 call_table::recovered call_table::at_opening() const { return recovered_; }
+
+/// From version 1, which could not tell whether a submission was repeated with other arguments.
+void call_table::migrate() {
+  db_.run("ALTER TABLE calls ADD COLUMN digest INTEGER");
+  statement next(db_,
+                 "SELECT n, arguments FROM calls WHERE n > ?1 AND arguments <> x''"
+                 " ORDER BY n LIMIT 1");
+  statement set(db_, "UPDATE calls SET digest = ?2 WHERE n = ?1");
+  for (std::int64_t last = 0;;) {
+    std::int64_t digest = 0;
+    {
+      auto row = next.with(last);
+      if (!row.next()) return;
+      last = row.integer(0);
+      digest = digest_of(row.text(1));
+    }
+    set.run(last, digest);
+  }
+}
 
 void call_table::recover(unix_ms now) {
   std::vector<call_number> interrupted;
@@ -227,26 +261,38 @@ call_table::submit_result call_table::submit(const submission& call, unix_ms now
     if (used * page + call.arguments.size() > options_.max_bytes)
       return {submitted::full, call.id};
   }
+  if (insert(call, now)) return {submitted::stored, call.id};
+  const statement::blob key{call.key};
+  sql_->make_room.run(call.id, key, now);
+  if (db_.changes() > 0 && insert(call, now)) return {submitted::stored, call.id};
+  auto row = sql_->same.with(call.id, key);
+  if (!row.next()) db_.fail(1, "submitting");  // its number is new, so it was one of the two
+  submit_result result{submitted::known, row.text(0)};
+  if (row.text(1) != call.method)
+    result.what = submitted::other_method;
+  else if (!row.null(2) && row.integer(2) != digest_of(call.arguments))
+    result.what = submitted::other_arguments;
+  return result;
+}
+
+/// False: there is one with this id or key.
+bool call_table::insert(const submission& call, unix_ms now) {
   const std::int64_t n = last_ + 1;
-  const auto insert = [&](const auto& key) {
-    sql_->insert.run(n, call.id, key, call.method, std::int64_t{call.priority},
-                     std::max(call.due, now),
-                     call.retries ? std::int64_t{*call.retries} : unstated_retries,
-                     std::int64_t{call.key.empty() ? 0 : 1}, std::int64_t{call.deadline_ms},
-                     call.keep_ms, now, statement::blob{call.arguments});
+  const auto with_key = [&](const auto& key) {
+    sql_->insert.run(
+        n, call.id, key, call.method, std::int64_t{call.priority}, std::max(call.due, now),
+        call.retries ? std::int64_t{*call.retries} : unstated_retries,
+        std::int64_t{call.key.empty() ? 0 : 1}, std::int64_t{call.deadline_ms}, call.keep_ms,
+        now, statement::blob{call.arguments}, digest_of(call.arguments));
   };
   if (call.key.empty()) {
-    insert(statement::null_value{});
+    with_key(statement::null_value{});
   } else {
-    insert(statement::blob{call.key});
+    with_key(statement::blob{call.key});
   }
-  if (db_.changes() == 1) {
-    last_ = n;
-    return {submitted::stored, call.id};
-  }
-  auto row = sql_->same.with(call.id, statement::blob{call.key});
-  if (!row.next()) db_.fail(1, "submitting");  // n is new, so it was one of the two
-  return {row.text(1) == call.method ? submitted::known : submitted::conflict, row.text(0)};
+  if (db_.changes() != 1) return false;
+  last_ = n;
+  return true;
 }
 
 call_table::due_calls call_table::start(const std::string& method, std::size_t most,
@@ -342,8 +388,8 @@ std::optional<call_table::settled> call_table::finish(call_number which,
   return s;
 }
 
-std::optional<call_report> call_table::find(std::string_view id) {
-  auto row = sql_->by_id.with(id);
+std::optional<call_report> call_table::find(std::string_view id, unix_ms now) {
+  auto row = sql_->by_id.with(id, now);
   if (!row.next()) return std::nullopt;
   auto report = report_from(row);
   report.result = row.text(11);
@@ -352,7 +398,7 @@ std::optional<call_report> call_table::find(std::string_view id) {
 }
 
 call_table::cancel_result call_table::cancel(std::string_view id, unix_ms now) {
-  auto found = find(id);
+  auto found = find(id, now);
   if (!found) return {};
   if (has_ended(found->state)) return {cancelled::ended, found->number, std::nullopt};
   if (found->state == call_state::running) {
@@ -360,17 +406,18 @@ call_table::cancel_result call_table::cancel(std::string_view id, unix_ms now) {
     return {cancelled::asked, found->number, std::nullopt};
   }
   end(found->number, call_state::cancelled, {status::cancelled, "cancelled", {}, {}}, now);
-  return {cancelled::now, found->number, find(id)};
+  return {cancelled::now, found->number, find(id, now)};
 }
 
-std::vector<call_report> call_table::dead(std::string_view after, std::size_t most) {
+std::vector<call_report> call_table::dead(std::string_view after, std::size_t most,
+                                          unix_ms now) {
   std::int64_t from = 0;
   if (!after.empty()) {
     auto row = sql_->number_of.with(after);
     if (row.next()) from = row.integer(0);
   }
   std::vector<call_report> found;
-  auto row = sql_->dead.with(from, static_cast<std::int64_t>(most));
+  auto row = sql_->dead.with(from, static_cast<std::int64_t>(most), now);
   while (row.next()) found.push_back(report_from(row));
   return found;
 }

@@ -103,9 +103,10 @@ class call_table {
 
   enum class submitted : std::uint8_t {
     stored,
-    known,     ///< the same id or key again: nothing is changed, `id` is what it has
-    conflict,  ///< another method has that id or key
-    full,      ///< max_bytes
+    known,            ///< the same id or key again: nothing is changed, `id` is what it has
+    other_method,     ///< a call of another method has that id or key, and this `id`
+    other_arguments,  ///< one with other arguments has
+    full,             ///< max_bytes
   };
   struct submit_result {
     submitted what = submitted::stored;
@@ -130,7 +131,8 @@ class call_table {
   /// it is not running.
   std::optional<settled> finish(call_number which, const attempt_result& how, unix_ms now);
 
-  [[nodiscard]] std::optional<call_report> find(std::string_view id);
+  /// Outcomes whose time is up are not found, whether they have been removed or not.
+  [[nodiscard]] std::optional<call_report> find(std::string_view id, unix_ms now);
   /// What find() has read of results since this was last asked.
   [[nodiscard]] std::size_t take_bytes_read() { return std::exchange(bytes_read_, 0); }
 
@@ -143,13 +145,14 @@ class call_table {
   cancel_result cancel(std::string_view id, unix_ms now);
 
   /// Calls that were given up, oldest first, after the one with this id; without results.
-  [[nodiscard]] std::vector<call_report> dead(std::string_view after, std::size_t most);
+  [[nodiscard]] std::vector<call_report> dead(std::string_view after, std::size_t most,
+                                              unix_ms now);
   /// What has ended without success gets another chance, with all its retries. Empty if `id` is
   /// not such a call; else its method.
   std::optional<std::string> requeue(std::string_view id, unix_ms now);
   /// Whether there was such an outcome; it is gone now.
   bool forget(std::string_view id);
-  /// Forgets up to `most` outcomes whose time is up.
+  /// Removes up to `most` outcomes whose time is up.
   std::size_t expire(unix_ms now, std::size_t most);
 
   struct waiting_method {
@@ -170,7 +173,9 @@ class call_table {
  private:
   struct statements;
 
+  void migrate();
   void recover(unix_ms now);
+  bool insert(const submission& call, unix_ms now);
   void end(call_number which, call_state state, const attempt_result& how, unix_ms now);
   [[nodiscard]] unix_ms next_due(const std::string& method);
 

@@ -135,6 +135,12 @@ caller::flight client_state::place(method_state& m, caller::flight calls, sessio
     const bool keyed = calls.options && !calls.options->hash_key.empty();
     // Only somebody who knows all workers can tell whose key it is.
     if (keyed && !gateways_.empty() && (m.partly || m.workers.size() < m.introduced)) return;
+    if (!calls.shared_key().empty() && !m.builtin) {
+      const std::string& key = keyed ? calls.options->hash_key : calls.shared_key();
+      const auto worker = rememberer(workers_of(m), key, calls.arguments, not_to);
+      if (worker) hand_front(*worker, calls.size());
+      return;
+    }
     const std::vector<candidate> workers = direct_candidates(m, calls, not_to);
     if (workers.empty()) return;
     const std::vector<share> shares =
@@ -150,7 +156,7 @@ caller::flight client_state::place(method_state& m, caller::flight calls, sessio
     while (calls.size() > 0) {
       const std::string& key = calls.shared_key();
       const auto gateway = key.empty() ? pick_gateway(calls.arguments, not_to)
-                                       : gateway_of(key, calls.arguments, not_to);
+                                       : rememberer(gateways_, key, calls.arguments, not_to);
       if (!gateway || !hand_front(*gateway, calls.size())) return;
     }
   };
@@ -246,14 +252,27 @@ std::optional<session_id> client_state::pick_gateway(const pack& arguments, sess
   return best;
 }
 
-/// The gateway that remembers what calls with this key were answered: the same for all clients
-/// that know the same gateways. Nobody while it has no room, or may still be about to join.
-std::optional<session_id> client_state::gateway_of(const std::string& key,
+/// All that can be called directly; none as long as somebody may still offer it, too.
+std::vector<session_id> client_state::workers_of(const method_state& m) const {
+  std::vector<session_id> all;
+  const bool unheard = std::any_of(peers_.begin(), peers_.end(), [](const auto& p) {
+    return !p.second.gateway && !p.second.offered;
+  });
+  if (complete_by_ && unheard) return all;
+  for (const auto& w : m.workers) all.push_back(w.who);
+  return all;
+}
+
+/// Of these, gateways or workers, the one that remembers what calls with this key were
+/// answered: the same for all clients that know the same ones. Nobody while it has no room, or
+/// may still be about to join.
+std::optional<session_id> client_state::rememberer(const std::vector<session_id>& all,
+                                                   const std::string& key,
                                                    const pack& arguments,
                                                    session_id avoid) const {
   if (complete_by_ && !everybody_here()) return std::nullopt;
   std::vector<candidate> able;
-  for (const session_id who : gateways_)
+  for (const session_id who : all)
     if (who != avoid && !caller_.draining(who)) able.push_back({who});
   if (able.empty()) return std::nullopt;
   const session_id best = able[preference(able, key).front()].id;

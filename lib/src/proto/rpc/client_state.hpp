@@ -211,7 +211,9 @@ class client_state {
                                                          const caller::flight& calls,
                                                          session_id avoid) const;
   [[nodiscard]] std::optional<session_id> pick_gateway(const pack& arguments, session_id avoid);
-  [[nodiscard]] std::optional<session_id> gateway_of(const std::string& key,
+  [[nodiscard]] std::vector<session_id> workers_of(const method_state& m) const;
+  [[nodiscard]] std::optional<session_id> rememberer(const std::vector<session_id>& all,
+                                                     const std::string& key,
                                                      const pack& arguments,
                                                      session_id avoid) const;
   [[nodiscard]] bool kept_by_gateway(const method_state& m, const caller::flight& calls) const;

@@ -94,26 +94,22 @@ void gateway_state::accept(calls c, time_point now) {
 }
 
 void gateway_state::accept_with_key(calls c, time_point now) {
-  const auto found = replies_.look(c.method->name, c.key(), c.what.arguments[0], c.number, now);
+  using state = reply_cache<std::uint64_t>::state;
+  const auto found = replies_.look(c.method->name, c.key(), c.what.arguments[0], c.number,
+                                   c.what.options->attempt, now);
   switch (found.what) {
-    case reply_cache::state::fresh:
+    case state::fresh:
       hand_over(std::move(c), now);
       break;
-    case reply_cache::state::joined:
+    case state::joined:
       // It waits for one that must not wait for its own client.
       c.method->queue.resume_call(found.leader);
       joined_.emplace(c.number, std::move(c));
       break;
-    case reply_cache::state::answered:
-      // Who makes a call again because it has failed does not want to hear that it has.
-      if (c.what.options->attempt > 1 && found.reply->code != status::ok) {
-        replies_.renew(c.method->name, c.key(), c.number);
-        hand_over(std::move(c), now);
-      } else {
-        answer_known(c, *found.reply);
-      }
+    case state::answered:
+      answer_known(c, *found.reply);
       break;
-    case reply_cache::state::misused:
+    case state::misused:
       fail(c,
            {status::failed_precondition, "the idempotency key was used with other arguments",
             true, 0},

@@ -12,18 +12,6 @@ bool never_started(const reply_run& reply, std::uint64_t i) {
   return !reply.details.empty() && reply.details[i].never_started;
 }
 
-/// Whether it is what the handler has made of the call, and the same if it were made again.
-bool final_outcome(const reply_run& reply) {
-  switch (reply.code) {
-    case status::cancelled:
-    case status::deadline_exceeded:
-    case status::resource_exhausted:
-    case status::unavailable:
-      return false;
-    default:
-      return !never_started(reply, 0);
-  }
-}
 /// For how long a worker that has refused calls is asked last.
 constexpr duration shunned = std::chrono::milliseconds(100);
 }  // namespace
@@ -186,22 +174,13 @@ void gateway_state::conclude(const calls& c, reply_run reply, time_point now) {
 }
 
 void gateway_state::share_reply(const calls& c, const reply_run& reply, time_point now) {
-  const std::string& method = c.method->name;
-  if (!replies_.leads(method, c.key(), c.number)) return;
-  const bool final = final_outcome(reply);
-  const auto others =
-      final ? replies_.keep(method, c.key(), reply, now) : replies_.forget(method, c.key());
-  // Those that would have been run, had they been first, are given their turn: the next is the
-  // first now, and the others wait for it. But what has cost its workers their lives is not
-  // tried once for each.
-  const bool run_next =
-      !final && (reply.code != status::unavailable || never_started(reply, 0));
-  for (const std::uint64_t number : others) {
+  const auto others = replies_.settle(c.method->name, c.key(), c.number, reply, now);
+  for (const std::uint64_t number : others.calls) {
     const auto it = joined_.find(number);
     if (it == joined_.end()) continue;
     calls follower = std::move(it->second);
     joined_.erase(it);
-    if (run_next && follower.what.deadline > now) {
+    if (others.run_next && follower.what.deadline > now) {
       accept(std::move(follower), now);
       continue;
     }

@@ -242,7 +242,7 @@ class gateway_state {
   callee clients_;
   caller workers_;
   directory directory_;
-  reply_cache replies_;
+  reply_cache<std::uint64_t> replies_;
   result_cache results_;
   call_slots slots_;
   std::vector<method_record*> waiting_;  // those with a queue

@@ -1,5 +1,7 @@
 #include "proto/rpc/placement.hpp"
 
+#include "proto/stable_hash.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -14,13 +16,6 @@ std::uint64_t mix(std::uint64_t z) {  // splitmix64's finaliser
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
   return z ^ (z >> 31);
-}
-
-/// FNV-1a, 64 bits: the same on every machine, which std::hash need not be.
-std::uint64_t hash_of(std::string_view key) {
-  std::uint64_t h = 0xcbf29ce484222325U;
-  for (const char c : key) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return h;
 }
 
 std::vector<std::size_t> with_room(std::span<const candidate> workers, std::size_t first) {
@@ -101,7 +96,7 @@ std::vector<share> share_out(std::span<const candidate> workers, std::uint64_t c
 }
 
 std::vector<std::size_t> preference(std::span<const candidate> workers, std::string_view key) {
-  const std::uint64_t h = hash_of(key);
+  const std::uint64_t h = stable_hash(key);
   std::vector<std::pair<std::uint64_t, std::size_t>> scored;
   scored.reserve(workers.size());
   for (std::size_t i = 0; i < workers.size(); ++i)

@@ -14,9 +14,8 @@ std::size_t cost_of(const std::string& name, const reply_run& reply) {
     bytes += sizeof d + d.message.size() + d.type.size() + d.data.size() + d.trace.size();
   return bytes;
 }
-}  // namespace
 
-std::string reply_cache::name_of(std::string_view method, std::string_view key) {
+std::string name_of(std::string_view method, std::string_view key) {
   std::string name;
   name.reserve(method.size() + 1 + key.size());
   name.append(method).push_back('\0');  // no method's name has one
@@ -24,85 +23,94 @@ std::string reply_cache::name_of(std::string_view method, std::string_view key) 
   return name;
 }
 
-reply_cache::found reply_cache::look(std::string_view method, std::string_view key,
-                                     std::string_view arguments, std::uint64_t number,
-                                     time_point now) {
+bool never_started(const reply_run& reply) {
+  return !reply.details.empty() && reply.details[0].never_started;
+}
+
+/// Whether it is what the handler has made of the call, and the same if it were made again.
+bool final_outcome(const reply_run& reply) {
+  switch (reply.code) {
+    case status::cancelled:
+    case status::deadline_exceeded:
+    case status::resource_exhausted:
+    case status::unavailable:
+      return false;
+    default:
+      return !never_started(reply);
+  }
+}
+}  // namespace
+
+template <class Call>
+typename reply_cache<Call>::found reply_cache<Call>::look(
+    std::string_view method, std::string_view key, std::string_view arguments, const Call& call,
+    std::uint32_t attempt, time_point now) {
   trim(now);
   const std::uint64_t hash = std::hash<std::string_view>{}(arguments);
   const auto [it, fresh] = entries_.try_emplace(name_of(method, key));
   entry& e = it->second;
   if (fresh) {
     e.arguments = hash;
-    e.leader = number;
+    e.leader = call;
     return {};
   }
-  if (e.arguments != hash) return {state::misused, nullptr, 0};
-  if (e.answered) return {state::answered, &e.reply, 0};
-  e.followers.push_back(number);
-  return {state::joined, nullptr, e.leader};
+  if (e.arguments != hash) return {state::misused, nullptr, {}};
+  if (!e.answered) {
+    e.followers.push_back(call);
+    return {state::joined, nullptr, e.leader};
+  }
+  if (attempt <= 1 || e.reply.code == status::ok) return {state::answered, &e.reply, {}};
+  bytes_ -= std::exchange(e.cost, 0);
+  ended_.erase(e.ended);
+  e.answered = false;
+  e.reply = {};
+  e.leader = call;
+  return {};
 }
 
-bool reply_cache::leads(std::string_view method, std::string_view key,
-                        std::uint64_t number) const {
-  const auto it = entries_.find(name_of(method, key));
-  return it != entries_.end() && !it->second.answered && it->second.leader == number;
-}
-
-std::size_t reply_cache::followers(std::string_view method, std::string_view key) const {
+template <class Call>
+std::size_t reply_cache<Call>::followers(std::string_view method, std::string_view key) const {
   const auto it = entries_.find(name_of(method, key));
   return it == entries_.end() ? 0 : it->second.followers.size();
 }
 
-void reply_cache::leave(std::string_view method, std::string_view key, std::uint64_t number) {
+template <class Call>
+void reply_cache<Call>::leave(std::string_view method, std::string_view key, const Call& call) {
   const auto it = entries_.find(name_of(method, key));
-  if (it != entries_.end()) std::erase(it->second.followers, number);
+  if (it != entries_.end()) std::erase(it->second.followers, call);
 }
 
-std::vector<std::uint64_t> reply_cache::keep(std::string_view method, std::string_view key,
-                                             const reply_run& reply, time_point now) {
+template <class Call>
+typename reply_cache<Call>::followers_type reply_cache<Call>::settle(std::string_view method,
+                                                                     std::string_view key,
+                                                                     const Call& call,
+                                                                     const reply_run& reply,
+                                                                     time_point now) {
   const auto it = entries_.find(name_of(method, key));
-  if (it == entries_.end() || it->second.answered) return {};
+  if (it == entries_.end() || it->second.answered || it->second.leader != call) return {};
   entry& e = it->second;
+  followers_type waiting{std::exchange(e.followers, {}), false};
+  const bool final = final_outcome(reply);
+  waiting.run_next = !final && (reply.code != status::unavailable || never_started(reply));
+  const std::size_t cost = cost_of(it->first, reply);
+  if (!final || cost > limits_.bytes) {
+    entries_.erase(it);
+    return waiting;
+  }
   e.answered = true;
   e.reply = reply;
   // Memory of its own: the frame that it came in may be a large one.
   e.reply.results = reply.results.compacted();
   e.until = now + limits_.ttl;
-  e.cost = cost_of(it->first, e.reply);
+  e.cost = cost;
   bytes_ += e.cost;
   e.ended = ended_.insert(ended_.end(), it->first);
-  std::vector<std::uint64_t> waiting = std::exchange(e.followers, {});
   trim(now);
   return waiting;
 }
 
-std::vector<std::uint64_t> reply_cache::forget(std::string_view method, std::string_view key) {
-  const auto it = entries_.find(name_of(method, key));
-  if (it == entries_.end() || it->second.answered) return {};
-  std::vector<std::uint64_t> waiting = std::move(it->second.followers);
-  entries_.erase(it);
-  return waiting;
-}
-
-void reply_cache::renew(std::string_view method, std::string_view key, std::uint64_t number) {
-  const auto it = entries_.find(name_of(method, key));
-  if (it == entries_.end() || !it->second.answered) return;
-  entry& e = it->second;
-  bytes_ -= std::exchange(e.cost, 0);
-  ended_.erase(e.ended);
-  e.answered = false;
-  e.reply = {};
-  e.leader = number;
-}
-
-void reply_cache::lead(std::string_view method, std::string_view key, std::uint64_t number) {
-  const auto it = entries_.find(name_of(method, key));
-  if (it == entries_.end()) return;
-  it->second.leader = number;
-  std::erase(it->second.followers, number);
-}
-
-void reply_cache::trim(time_point now) {
+template <class Call>
+void reply_cache<Call>::trim(time_point now) {
   while (!ended_.empty()) {
     const auto it = entries_.find(ended_.front());
     if (bytes_ <= limits_.bytes && it->second.until > now) return;
@@ -111,5 +119,8 @@ void reply_cache::trim(time_point now) {
     ended_.pop_front();
   }
 }
+
+template class reply_cache<std::uint64_t>;
+template class reply_cache<call_key>;
 
 }  // namespace weir::proto

@@ -21,7 +21,7 @@ void service_state::answer_builtin(callee::taken&& calls, time_point now, servic
     const auto whom = builtins::one_text(calls.calls.arguments[0]);
     if (!whom.valid)
       return refuse(calls.from, calls.calls.first, calls.calls.arguments.size(),
-                    status::invalid_argument, "weir.drain(name?) takes at most one text");
+                    status::invalid_argument, "weir.drain(name?) takes at most one text", now);
     const bool me = !whom.text || *whom.text == links_.self().name;
     std::vector<std::string> told;
     if (me) {
@@ -31,7 +31,7 @@ void service_state::answer_builtin(callee::taken&& calls, time_point now, servic
     value = builtins::names(told);
   } else {
     return refuse(calls.from, calls.calls.first, calls.calls.arguments.size(),
-                  status::unimplemented, "a worker has no " + calls.calls.method);
+                  status::unimplemented, "a worker has no " + calls.calls.method, now);
   }
   // A batch of these must not make megabytes of kilobytes.
   constexpr std::size_t most_bytes = 1024 * 1024;
@@ -46,7 +46,7 @@ void service_state::answer_builtin(callee::taken&& calls, time_point now, servic
   callee_.reply(calls.from, std::move(run));
   if (served < n)
     refuse(calls.from, calls.calls.first + served, n - served, status::resource_exhausted,
-           "too many of these in one message");
+           "too many of these in one message", now);
 }
 
 std::string service_state::services() const {

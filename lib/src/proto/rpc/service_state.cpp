@@ -59,6 +59,7 @@ service_state::service_state(links::options l, options o, time_point now)
       callee_(limits_of(options_), links_.self().session),
       queue_(at_a_time(options_.methods)),
       aside_(at_a_time(options_.methods)),
+      replies_({options_.reply_cache_bytes, options_.reply_cache_ttl}),
       measured_since_(now),
       began_(now) {
   options_.slots = std::max(options_.slots, 1U);
@@ -79,13 +80,13 @@ void service_state::on_message(peer_id from, message m, time_point now, service_
   if (!who) return;
   if (auto* calls = std::get_if<call_batch>(&m)) {
     on_calls(*who, std::move(*calls), now, out);
-  } else if (const auto* stop = std::get_if<cancel_calls>(&m)) {
-    on_cancel(*who, *stop, out);
+  } else if (const auto* which = std::get_if<cancel_calls>(&m)) {
+    stop(*who, *which, callee_.on_cancel(*who, *which), cause::cancelled, now, out);
   } else if (const auto* c = std::get_if<credit>(&m)) {
     for (const auto& g : callee_.on_credit(*who, *c)) out.grants.push_back(g);
   } else if (std::holds_alternative<bye>(m)) {
     if (const introduction* info = links_.info(*who)) out.info(role_and_name(*info) + " left");
-    abandon(*who, out);
+    abandon(*who, now, out);
     links_.drop(*who, now, out);
   }
 }
@@ -98,7 +99,7 @@ void service_state::on_events(std::vector<links::event>& events, time_point now,
     if (e.what == links::change::joined)
       on_joined(e, now, out);
     else if (e.what != links::change::met)
-      on_left(e, out);
+      on_left(e, now, out);
   }
   events.clear();
 }
@@ -132,12 +133,11 @@ void service_state::stalled(session_id who, bool is) {
   if (caller == callers_.end()) return;
   callee_.stalled(who, is);
   if (std::exchange(caller->second.stalled, is) == is) return;
-  call_queue& to = is ? aside_ : queue_;
   for (auto& q : (is ? queue_ : aside_).remove(who, {1, limits::seq}))
-    to.push(q.method, std::move(q.calls));
+    wait_for_slot(std::move(q));
 }
 
-void service_state::on_left(const links::event& e, service_outbox& out) {
+void service_state::on_left(const links::event& e, time_point now, service_outbox& out) {
   if (e.what == links::change::refused) {
     fatal_ = "refused by the other end: " + e.text;
     return;
@@ -148,29 +148,35 @@ void service_state::on_left(const links::event& e, service_outbox& out) {
              (e.what == links::change::expired ? " has been silent for too long: waiting for it"
               : e.what == links::change::broken ? " closed its connection: waiting for it"
                                                 : " has restarted"));
-  abandon(e.who, out);
+  abandon(e.who, now, out);
 }
 
 /// Their callers may read on long after this worker meant to end.
-void service_state::send_stalled_home() {
+void service_state::send_stalled_home(time_point now) {
   for (const auto& [id, caller] : callers_)
     for (const auto& q : aside_.remove(id, {1, limits::seq})) {
       const std::uint64_t n = q.calls.size();
       methods_[q.method].stats.rejected += n;
       counts_.failed += n;
-      refuse(id, q.calls.calls.first, n, status::unavailable, "this worker is about to leave");
+      refuse(id, q.calls.calls.first, n, status::unavailable, "this worker is about to leave",
+             now);
     }
 }
 
 /// Nobody waits for its calls any more.
-void service_state::abandon(session_id who, service_outbox& out) {
+void service_state::abandon(session_id who, time_point now, service_outbox& out) {
   if (callers_.erase(who) == 0) return;
   share_now_ = true;
   (void)callee_.lost(who);
+  const std::uint64_t joined = leave_joined(who, {1, limits::seq}).size();
+  counts_.failed += joined;
+  counts_.cancelled += joined;
   for (call_queue* queue : {&queue_, &aside_})
     for (const auto& q : queue->remove(who, {1, limits::seq})) {
-      counts_.failed += q.calls.size();
-      counts_.cancelled += q.calls.size();
+      const std::uint64_t n = q.calls.size();
+      counts_.failed += n;
+      counts_.cancelled += n;
+      refuse(who, q.calls.calls.first, n, status::cancelled, "its caller is gone", now);
     }
   const auto runs = in_slots_.find(who);
   if (runs == in_slots_.end()) return;
@@ -179,7 +185,8 @@ void service_state::abandon(session_id who, service_outbox& out) {
     return;
   }
   for (const auto& range : runs->second.ranges())
-    for (std::uint64_t n = range.first; n <= range.last; ++n) out.cancels.push_back({who, n});
+    for (std::uint64_t n = range.first; n <= range.last; ++n)
+      if (!goes_on({who, n}, cause::caller_gone, {})) out.cancels.push_back({who, n});
 }
 
 // Calls
@@ -195,7 +202,7 @@ void service_state::on_calls(session_id from, call_batch&& batch, time_point now
   if (!unwanted.empty()) {
     const seq_range range{unwanted.front().call, unwanted.back().call};
     cancel_calls which{{range}, "given up by the caller"};
-    stop(from, which, unwanted, out);
+    stop(from, which, unwanted, cause::caller_gone, now, out);
   }
   for (auto& t : fresh) {
     const std::uint64_t n = t.calls.arguments.size();
@@ -205,7 +212,7 @@ void service_state::on_calls(session_id from, call_batch&& batch, time_point now
         answer_builtin(std::move(t), now, out);
       else
         refuse(from, t.calls.first, n, status::not_found,
-               "this worker offers no method " + t.calls.method);
+               "this worker offers no method " + t.calls.method, now);
       continue;
     }
     counts_.received += n;
@@ -217,10 +224,15 @@ void service_state::on_calls(session_id from, call_batch&& batch, time_point now
     if (draining()) {
       counts_.failed += n;
       methods_[method->second].stats.rejected += n;
-      refuse(from, t.calls.first, n, status::unavailable, "this worker is about to leave");
+      refuse(from, t.calls.first, n, status::unavailable, "this worker is about to leave", now);
       continue;
     }
     call_queue::waiting calls{from, std::move(t.calls), t.deadline, now};
+    if (!call_options::shared_key(calls.calls.options.get()).empty()) {
+      for (std::uint64_t i = 0; i < n; ++i)
+        accept_with_key({method->second, calls.slice(i, 1)}, now);
+      continue;
+    }
     const bool stream = streams(calls.calls);
     const std::uint64_t target = paced(start_span);
     if (caller->second.stalled) {
@@ -258,7 +270,7 @@ void service_state::start(time_point now, service_outbox& out) {
       give(next->method, std::move(next->calls), now, out);
     } else {
       queue_.finished(next->method, next->calls.size());
-      answer_expired(*next);
+      answer_expired(*next, now);
     }
   }
 }
@@ -269,10 +281,10 @@ void service_state::expire(time_point now) {
     return;
   expired_ = now;
   for (call_queue* queue : {&queue_, &aside_})
-    for (const auto& late : queue->expire(now)) answer_expired(late);
+    for (const auto& late : queue->expire(now)) answer_expired(late, now);
 }
 
-void service_state::answer_expired(const call_queue::taken& late) {
+void service_state::answer_expired(const call_queue::taken& late, time_point now) {
   const std::uint64_t n = late.calls.size();
   method_stats& m = methods_[late.method].stats;
   m.errors += n;
@@ -280,41 +292,49 @@ void service_state::answer_expired(const call_queue::taken& late) {
   counts_.failed += n;
   counts_.expired += n;
   refuse(late.calls.from, late.calls.calls.first, n, status::deadline_exceeded,
-         "no slot was free before its deadline");
-}
-
-void service_state::on_cancel(session_id from, const cancel_calls& which, service_outbox& out) {
-  stop(from, which, callee_.on_cancel(from, which), out);
+         "no slot was free before its deadline", now);
 }
 
 void service_state::stop(session_id from, const cancel_calls& which,
-                         const std::vector<call_key>& stops, service_outbox& out) {
+                         const std::vector<call_key>& stops, cause why, time_point now,
+                         service_outbox& out) {
   if (stops.empty()) return;
-  call_queue& queue = callers_.at(from).stalled ? aside_ : queue_;
-  for (const auto& range : which.calls)
-    for (const auto& q : queue.remove(from, range)) {
-      const std::uint64_t n = q.calls.size();
-      methods_[q.method].stats.errors += n;
-      counts_.failed += n;
-      counts_.cancelled += n;
-      refuse(from, q.calls.calls.first, n, status::cancelled,
-             which.reason.empty() ? "cancelled" : which.reason);
-    }
+  const std::string reason = which.reason.empty() ? "cancelled" : which.reason;
+  const auto refuse_those = [&](std::uint32_t method, std::uint64_t first, std::uint64_t n) {
+    methods_[method].stats.errors += n;
+    counts_.failed += n;
+    counts_.cancelled += n;
+    refuse(from, first, n, status::cancelled, reason, now);
+  };
+  for (const auto& range : which.calls) {
+    for (const auto& [call, method] : leave_joined(from, range))
+      refuse_those(method, call.call, 1);
+    for (call_queue* queue : {&queue_, &aside_})
+      for (const auto& q : queue->remove(from, range))
+        refuse_those(q.method, q.calls.calls.first, q.calls.size());
+  }
   for (const auto& key : stops)
-    if (callee_.is_open(key)) out.cancels.push_back(key);
+    if (callee_.is_open(key) && !goes_on(key, why, reason)) out.cancels.push_back(key);
 }
 
-void service_state::refuse(session_id to, std::uint64_t first, std::uint64_t count, status code,
-                           const std::string& why) {
+reply_run service_state::failed(std::uint64_t first, std::uint64_t count, status code,
+                                const std::string& why, bool never_started) const {
   reply_run run;
   run.first = first;
   run.code = code;
   run.results = pack({}, static_cast<std::uint32_t>(count), 0);
   reply_details details;
   details.message = why;
-  details.never_started = true;
+  details.never_started = never_started;
   run.details.assign(count, details);
   sign(run, links_.self());
+  return run;
+}
+
+void service_state::refuse(session_id to, std::uint64_t first, std::uint64_t count, status code,
+                           const std::string& why, time_point now) {
+  reply_run run = failed(first, count, code, why, true);
+  if (!leaders_.empty()) share_replies(to, run, now);
   callee_.reply(to, std::move(run));
 }
 
@@ -341,14 +361,12 @@ void service_state::on_replied(session_id to, reply_run outcomes, time_point now
       share_now_ = true;
     }
     queue_.finished(run.method, run.count);
-    if (run.count == whole.size()) {
-      account(run, outcomes, now);
-      callee_.reply(to, std::move(outcomes));
-    } else {
-      reply_run part = part_of_run(outcomes, first - whole.first, run.count);
-      account(run, part, now);
-      callee_.reply(to, std::move(part));
-    }
+    reply_run part = run.count == whole.size()
+                         ? std::move(outcomes)
+                         : part_of_run(outcomes, first - whole.first, run.count);
+    account(run, part, now);
+    if (!leaders_.empty()) share_replies(to, part, now);
+    callee_.reply(to, std::move(part));
   }
 }
 
@@ -401,7 +419,7 @@ void service_state::tick(time_point now, service_outbox& out) {
   links_.tick(now, out, events);
   if (!events.empty()) on_events(events, now, out);
   expire(now);
-  if (draining()) send_stalled_home();
+  if (draining()) send_stalled_home(now);
   start(now, out);
   share_windows(now);
   if (untold_direct_ && now >= tell_direct_) tell_direct_calls(now, out);

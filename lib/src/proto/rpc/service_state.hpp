@@ -6,6 +6,7 @@
 #include "proto/rpc/call_queue.hpp"
 #include "proto/rpc/callee.hpp"
 #include "proto/rpc/method_stats.hpp"
+#include "proto/rpc/reply_cache.hpp"
 #include "proto/run_map.hpp"
 #include "proto/time.hpp"
 
@@ -46,6 +47,10 @@ struct service_outbox : outbox {
 /// Of a caller that does not read as fast as it is sent, no more calls are begun until it has
 /// read.
 ///
+/// A call with an idempotency key runs once, whoever makes it; the others with that key get its
+/// reply, as at a gateway (see gateway_state and reply_cache). It goes on running when its
+/// client is gone, for that may come back; a gateway that is gone has clients that ask others.
+///
 /// The built-in methods `weir.ping`, `weir.services`, `weir.stats` and `weir.drain` are
 /// answered in here.
 ///
@@ -62,6 +67,8 @@ class service_state {
     unsigned slots = 1;
     std::uint64_t max_window = 16'384;  ///< calls in hand, over all callers
     std::uint64_t max_bytes = 64 * 1024 * 1024;
+    std::size_t reply_cache_bytes = 8 * 1024 * 1024;  ///< idempotency keys
+    duration reply_cache_ttl = std::chrono::minutes(5);
   };
   service_state(links::options l, options o, time_point now);
 
@@ -142,21 +149,23 @@ class service_state {
 
   void on_events(std::vector<links::event>& events, time_point now, service_outbox& out);
   void on_joined(const links::event& e, time_point now, service_outbox& out);
-  void on_left(const links::event& e, service_outbox& out);
+  void on_left(const links::event& e, time_point now, service_outbox& out);
   void stalled(session_id who, bool is);
-  void send_stalled_home();
-  void abandon(session_id who, service_outbox& out);
+  void send_stalled_home(time_point now);
+  void abandon(session_id who, time_point now, service_outbox& out);
   void on_calls(session_id from, call_batch&& batch, time_point now, service_outbox& out);
-  void on_cancel(session_id from, const cancel_calls& which, service_outbox& out);
+  enum class cause : std::uint8_t { cancelled, caller_gone };
   void stop(session_id from, const cancel_calls& which, const std::vector<call_key>& stops,
-            service_outbox& out);
+            cause why, time_point now, service_outbox& out);
   void give(std::uint32_t method, call_queue::waiting calls, time_point now,
             service_outbox& out);
   void start(time_point now, service_outbox& out);
   void expire(time_point now);
+  [[nodiscard]] reply_run failed(std::uint64_t first, std::uint64_t count, status code,
+                                 const std::string& why, bool never_started) const;
   void refuse(session_id to, std::uint64_t first, std::uint64_t count, status code,
-              const std::string& why);
-  void answer_expired(const call_queue::taken& late);
+              const std::string& why, time_point now);
+  void answer_expired(const call_queue::taken& late, time_point now);
   void tell_direct_calls(time_point now, service_outbox& out);
   void answer_builtin(callee::taken&& calls, time_point now, service_outbox& out);
   void account(const running_run& run, reply_run& outcomes, time_point now);
@@ -168,11 +177,33 @@ class service_state {
   [[nodiscard]] std::string services() const;
   [[nodiscard]] std::string statistics(time_point now) const;
 
+  // service_keys.cpp: calls with an idempotency key
+  /// Of a call that is queued or runs.
+  struct keyed_call {
+    std::uint32_t method = 0;
+    std::string key;
+    role caller = role::client;
+  };
+  using keyed_calls = std::map<call_key, keyed_call>;
+  void accept_with_key(call_queue::taken call, time_point now);
+  void wait_for_slot(call_queue::taken call);
+  [[nodiscard]] bool awaited(const keyed_call& k) const;
+  [[nodiscard]] bool awaited_by_others(const call_queue::taken& call) const;
+  /// Whether it is not to be stopped now: others wait for it, or its caller may come back.
+  bool goes_on(const call_key& call, cause why, const std::string& reason);
+  /// Takes them out of those that wait for others.
+  std::vector<std::pair<call_key, std::uint32_t>> leave_joined(session_id who, seq_range calls);
+  void share_replies(session_id to, const reply_run& outcomes, time_point now);
+  void answer_known(const call_key& call, std::uint32_t method, const reply_run& reply);
+
   options options_;
   links links_;
   callee callee_;
   call_queue queue_;
   call_queue aside_;  // calls of those who are stalled
+  reply_cache<call_key> replies_;
+  keyed_calls leaders_;                           // those that run, or are to
+  std::map<call_key, call_queue::taken> joined_;  // wait for the reply of one of them
   std::vector<method_state> methods_;
   std::unordered_map<std::string, std::uint32_t> by_name_;
   offer offer_;
