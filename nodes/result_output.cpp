@@ -71,9 +71,12 @@ std::unique_ptr<result_store> open_output(const output_options& options, console
   const auto existing = options.append      ? io::if_exists::append
                         : options.overwrite ? io::if_exists::overwrite
                                             : io::if_exists::refuse;
-  io::result_writer writer(io::output::to_file(options.out, existing, io::claim::whole_run),
-                           formats.at(options.format),
-                           options.tag ? io::tagging::seq : io::tagging::off,
+  const auto format = formats.at(options.format);
+  const bool in_lines =
+      options.tag || format == io::result_format::lines || format == io::result_format::jsonl;
+  io::result_writer writer(io::output::to_file(options.out, existing, io::claim::whole_run,
+                                               in_lines ? io::end_last_line : nullptr),
+                           format, options.tag ? io::tagging::seq : io::tagging::off,
                            [&say](std::string_view summary, std::string_view stderr_tail) {
                              say.task_failed(summary, stderr_tail);
                            });

@@ -91,6 +91,11 @@ struct settings {
 /// CLI::App::remaining().
 void declare(CLI::App& app, settings& s);
 
+/// Whether it goes on with what its joblog has.
+[[nodiscard]] inline bool goes_on(const settings& s) {
+  return s.resume || s.resume_failed || s.retry_failed;
+}
+
 /// Whatever --jobs says.
 inline constexpr unsigned most_slots = 4096;
 

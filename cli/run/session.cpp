@@ -5,6 +5,7 @@
 #include "exec/command.hpp"
 #include "feeder.hpp"
 #include "governor.hpp"
+#include "io/joblog.hpp"
 #include "line_writer.hpp"
 #include "outcome_writer.hpp"
 #include "plan.hpp"
@@ -36,6 +37,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -80,6 +82,7 @@ class session {
   [[nodiscard]] printer::write_aside aside();
   [[nodiscard]] plan_options reading();
   [[nodiscard]] std::size_t input_under_way() const;
+  [[nodiscard]] std::optional<io::joblog> gone_on_with() const;
   [[nodiscard]] outcome_writer::options output();
   [[nodiscard]] ventilator_options node();
 
@@ -99,6 +102,7 @@ class session {
   std::uint64_t over_ = 0;
   std::chrono::steady_clock::time_point came_further_{};
   nodes::watcher watch_;  // before the first byte of input: it may be long in coming
+  std::optional<io::joblog> log_;
   plan plan_;
   spool room_;
   printer print_;
@@ -129,6 +133,7 @@ session::session(const settings& s, const std::vector<std::string>& words,
       tell_(context.say, status()),
       watch_(
           signals_, [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
+      log_(gone_on_with()),
       plan_(s, words, reading()),
       print_(aside()),
       table_(most_in_hand, input_under_way()),
@@ -192,6 +197,13 @@ std::size_t session::input_under_way() const {
   return settings_.pipe ? std::max(usual, (jobs_ + 2) * settings_.block) : usual;
 }
 
+/// A second run that went on with the same joblog would do the same tasks again: this is before
+/// we read it.
+std::optional<io::joblog> session::gone_on_with() const {
+  if (!goes_on(settings_) || settings_.dry_run) return {};
+  return io::joblog("+" + joblog_file(settings_), io::claim::alone);
+}
+
 outcome_writer::options session::output() {
   outcome_writer::options o;
   o.keep_order = settings_.keep_order;
@@ -200,13 +212,16 @@ outcome_writer::options session::output() {
       return plan_.tag()->fill(task.values, where) + "\t";
     };
   local_->tag = o.tag;
-  const bool goes_on = settings_.resume || settings_.resume_failed || settings_.retry_failed;
   if (settings_.dry_run) return o;  // nothing is done, so there is nothing to note
-  if (!settings_.joblog.empty())
-    o.log.emplace(goes_on ? "+" + joblog_file(settings_) : settings_.joblog).flush();
+  if (!settings_.joblog.empty()) {
+    if (!log_) log_.emplace(settings_.joblog);
+    log_->flush();
+    o.log = std::exchange(log_, {});
+  }
   if (!settings_.results.empty()) {
-    o.files = open_results(settings_.results, plan_.command(), plan_.strings(),
-                           goes_on ? io::if_exists::append : io::if_exists::overwrite);
+    o.files =
+        open_results(settings_.results, plan_.command(), plan_.strings(),
+                     goes_on(settings_) ? io::if_exists::append : io::if_exists::overwrite);
     o.print = false;
   }
   return o;
