@@ -32,6 +32,10 @@ std::string format_count(double n) {
   return (whole ? print("%.0f", cut(n)) : print("%.1f", tenths)) + units[unit];
 }
 
+std::string plural(std::uint64_t n, const std::string& what) {
+  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+}
+
 std::string format_duration(std::chrono::seconds length) {
   const auto s = static_cast<long long>(length.count());
   if (s < 3600) return print("%lld:%02lld", s / 60, s % 60);

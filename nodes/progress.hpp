@@ -21,6 +21,8 @@ struct progress_figures {
 
 /// 950, 1.2k, 35k, 1.2M, 3.4G: at most four characters up to 999T, never rounded up to 1000k.
 [[nodiscard]] std::string format_count(double n);
+/// "1 worker", "1200 workers".
+[[nodiscard]] std::string plural(std::uint64_t n, const std::string& what);
 /// 0:07, 12:34, 1:02:03, 49:00:00.
 [[nodiscard]] std::string format_duration(std::chrono::seconds length);
 

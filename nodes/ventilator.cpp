@@ -296,7 +296,7 @@ int run(settings& s, node_context& context) {
           figures.failed = c.failed;
           figures.in_flight = c.in_flight;
           figures.rate = rate.per_second();
-          figures.note = std::to_string(c.workers) + " workers";
+          figures.note = plural(c.workers, "worker");
           context.say.status(figures, now);
         });
     std::thread reader([&] { feed.run(); });
@@ -318,9 +318,9 @@ int run(settings& s, node_context& context) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (s.summary == "json") print_summary(c, seconds);
-  context.say.detail(std::to_string(c.done) + " of " + std::to_string(c.submitted) +
-                     " tasks done, " + std::to_string(c.failed) + " failed, " +
-                     std::to_string(c.redelivered) + " redelivered");
+  context.say.detail(std::to_string(c.done) + " of " + plural(c.submitted, "task") + " done, " +
+                     std::to_string(c.failed) + " failed, " + std::to_string(c.redelivered) +
+                     " redelivered");
   if (feed.failure()) std::rethrow_exception(feed.failure());
   if (ended_by != 0 && (!complete || !feed.at_end())) {
     const int code = static_cast<int>(exit_code::signalled) + ended_by;

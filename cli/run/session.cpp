@@ -382,9 +382,8 @@ void session::tell_ventilator() {
 
 int session::conclude(bool read_all) {
   if (plan_.not_asked_for() > 0 && read_all)
-    tell_.notice(std::to_string(plan_.not_asked_for()) +
-                 " tasks of the joblog are not among these: the list or the command has "
-                 "changed");
+    tell_.notice("this list lacks " + nodes::plural(plan_.not_asked_for(), "task") +
+                 " of the joblog: it or the command has changed");
   const std::uint64_t skipped = counts_.skipped;
   if (skipped > 0 || !read_all) {
     std::string text = std::to_string(counts_.done) + " done, " +

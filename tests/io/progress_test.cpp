@@ -74,6 +74,12 @@ TEST_SUITE("progress") {
     CHECK(format_count(999e12) == "999T");
   }
 
+  TEST_CASE("one is singular") {
+    CHECK(plural(0, "worker") == "0 workers");
+    CHECK(plural(1, "worker") == "1 worker");
+    CHECK(plural(1200, "worker") == "1200 workers");
+  }
+
   TEST_CASE("lengths of time have hours only when there are some") {
     CHECK(format_duration(7s) == "0:07");
     CHECK(format_duration(59min + 59s) == "59:59");

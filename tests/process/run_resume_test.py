@@ -28,7 +28,7 @@ class Resume(Runs):
         self.go("abc")
         self.assertEqual(self.go("cxab", "--resume"), ["x"])
         self.assertEqual(self.go("yx", "--resume"), ["y"])
-        self.assertIn("3 tasks of the joblog are not among these", self.said)
+        self.assertIn("this list lacks 3 tasks of the joblog", self.said)
 
     def test_a_task_is_known_again_whatever_slot_it_had(self):
         # As jobs end in any order, so do slots come to tasks: here they are the other way round.
