@@ -178,7 +178,9 @@ governor_options session::rules() {
 }
 
 printer::write_aside session::aside() {
-  return [this](const std::function<void()>& write) { context_.say.aside(write); };
+  return [this](char last, const std::function<void()>& write) {
+    context_.say.aside(last, write);
+  };
 }
 
 plan_options session::reading() {

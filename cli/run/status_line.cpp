@@ -1,5 +1,7 @@
 #include "status_line.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -14,6 +16,11 @@ std::string bar(std::uint64_t done, std::uint64_t total) {
 }
 
 }  // namespace
+
+bool status_line::wanted() const {
+  return (settings_.bar || settings_.eta || settings_.progress) && say_.shows_status() &&
+         !(settings_.ungroup && ::isatty(STDOUT_FILENO) == 1);
+}
 
 void status_line::draw(std::uint64_t running) {
   const auto now = std::chrono::steady_clock::now();

@@ -202,4 +202,23 @@ TEST_SUITE("console") {
     say.error("last");
     CHECK(tty.shows("w: last\r\n"));
   }
+
+  TEST_CASE(
+      "a status line is not drawn over a line that has no end, and messages not behind it") {
+    const terminal tty;
+    console say("w", level::notice, tty.fd());
+    const auto write = [&](const std::string& text) {
+      say.aside(text.back(), [&] { CHECK(::write(tty.fd(), text.data(), text.size()) > 0); });
+    };
+    say.status({}, t0 + 1s);
+    write("no end");
+    say.status({}, t0 + 2s);
+    write(", but now\n");
+    say.status({}, t0 + 3s);
+    CHECK(tty.shows("\r\x1b[K0 done  0/s\r\x1b[Kno end, but now\r\n\r\x1b[K0 done  0/s"));
+    write("again");
+    say.error("e");
+    say.status({}, t0 + 4s);
+    CHECK(tty.shows("\r\x1b[Kagain\r\nw: e\r\n\r\x1b[K0 done  0/s"));
+  }
 }
