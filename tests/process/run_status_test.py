@@ -1,74 +1,16 @@
 """weir run's line on a terminal: --bar, --eta and --progress, and what else appears there."""
-import fcntl
 import os
-import pty
-import re
 import signal
-import struct
-import termios
-import threading
 
-from support import PIPE, Case, main, wait_until
+from screen import Screen, TerminalCase
+from support import PIPE, main
 
-ERASE = "\r\x1b[K"
 TURN = "until [ -e %s/{} ]; do sleep 0.02; done"
 
 
-class Screen:
-    """The user's end of a terminal."""
-
-    def __init__(self, columns=80):
-        self.master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.bytes = b""
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self):
-        try:
-            while chunk := os.read(self.master, 65536):
-                self.bytes += chunk
-        except OSError:  # nobody has the other end any more
-            pass
-
-    def given_away(self):
-        """Call it when the program has its end."""
-        os.close(self.slave)
-
-    def drawn(self):
-        """Every status line that was there, one after the other."""
-        text = self.bytes.decode().replace("\r\n", "\n")
-        return [line for line in re.findall(r"\r\x1b\[K([^\r\n]*)", text) if line]
-
-    def lines(self):
-        """What the screen shows in the end: lines, as far as \\r and erasing leave them."""
-        self.reader.join()
-        os.close(self.master)
-        rows, row = [], ""
-        for part in re.split(r"(\r\n|\r\x1b\[K)", self.bytes.decode()):
-            if part == ERASE:
-                row = ""
-            elif part == "\r\n":
-                rows.append(row)
-                row = ""
-            else:
-                row += part
-        return rows + [row]
-
-
-class Status(Case):
-    def on_terminal(self, *arguments, stdout=False, columns=80, **how):
-        screen = Screen(columns)
-        node = self.weir("run", *arguments, stderr=screen.slave, env={"TERM": "xterm", **how.pop("env", {})},
-                         stdout=screen.slave if stdout else None, **how)
-        screen.given_away()
-        return node, screen
-
-    def drawn(self, screen, pattern):
-        """Waits until a line was drawn in which the pattern is found, and returns it."""
-        def look():
-            return next((line for line in screen.drawn() if re.search(pattern, line)), None)
-        return wait_until(look, "%r is drawn" % pattern)
+class Status(TerminalCase):
+    def on_terminal(self, *arguments, **how):
+        return super().on_terminal("weir", "run", *arguments, **how)
 
     def turn(self, name):
         """Lets the task with this value end."""
@@ -150,6 +92,32 @@ class Status(Case):
             self.assertEqual(screen.lines(), [text + name for name in "abcd" for text in ("out ", "err ")] + [""])
             for name in "abcd":
                 os.remove(self.path(name))
+
+    def test_output_whose_last_line_has_no_end_is_not_erased(self):
+        for options in ((), ("--line-buffer",)):
+            node, screen = self.on_terminal("-j1", "--bar", *options, TURN % self.dir + "; printf {}; [ {} != b ] || echo",
+                                            ":::", *"abcd", stdout=True)
+            self.drawn(screen, "^0/4 done")
+            self.turn("a")
+            self.turn("b")
+            self.drawn(screen, "^2/4 done")  # not before the line has ended
+            self.turn("c")
+            self.turn("d")
+            self.ends(node, 0)
+            self.assertEqual(screen.lines(), ["ab", "cd"])
+            for name in "abcd":
+                os.remove(self.path(name))
+
+    def test_nothing_is_drawn_where_commands_write_by_themselves(self):
+        node, screen = self.on_terminal("-j1", "--bar", "-u", "printf {}; sleep 0.3", ":::", *"ab", stdout=True)
+        self.ends(node, 0)
+        self.assertEqual(screen.bytes, b"ab")
+        node, screen = self.on_terminal("-j1", "--bar", "-u", TURN % self.dir + "; printf {}", ":::", *"ab")
+        self.drawn(screen, "^0/2 done")
+        self.turn("a")
+        self.turn("b")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout(), b"ab")
 
     def test_answers_of_a_coprocess_do_not_run_into_the_line(self):
         node, screen = self.on_terminal("-j1", "--progress", "--coproc", "cat", input=PIPE, stdout=True)
