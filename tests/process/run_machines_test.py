@@ -29,6 +29,21 @@ class OtherMachines(Runs):
         self.assertOnce([line.split()[1] for line in lines], [str(n) for n in range(20)])
         self.assertEqual({line.split()[0] for line in lines}, {"here", "there"})
 
+    def test_what_a_coprocess_answers_there_is_a_line_and_what_a_command_writes_is_as_it_is(self):
+        for mode, expected in ((("--coproc", "--", "sed", "-u", "s/^a$//"), b"\nb\nc\nhere\n"),
+                               (("--", "printf", "%s"), b"abchere\n")):
+            self.where = self.tcp_endpoint()
+            node = self.start_run("--joblog", self.path("log"), "echo {} >> %s; until [ -e %s ]; do sleep 0.02; done; "
+                                  "echo {}" % (self.path("begun"), self.path("go")), ":::", "here", *"abc")
+            wait_until(lambda: os.path.exists(self.path("begun")), "the first one has begun here")
+            self.worker("--from", self.where, "-j1", *mode)
+            wait_until(lambda: self.read("log").count(b"\n") == 4, "the others are done there")
+            self.write("go", b"")
+            self.ends(node, 0)
+            self.assertEqual(sorted(node.stdout()), sorted(expected))
+            for name in ("begun", "go", "log"):
+                os.remove(self.path(name))
+
     def test_a_worker_that_accepts_commands_runs_the_one_that_came(self):
         script = "[ -n \"$HERE\" ] && while [ ! -e %s ]; do sleep 0.02; done; echo got {}; [ {} != 15 ] || : > %s" % (
             self.path("go"), self.path("go"))
@@ -128,6 +143,25 @@ class OtherMachines(Runs):
         self.ends(node, 0)
         self.assertEqual(sorted(self.read("begun").split()), sorted(node.stdout().split()))
         self.assertSays(node, "2 done, 18 not")
+
+    def test_a_run_is_gone_on_with_whoever_has_run_what(self):
+        command = "echo {} >> %s; [ {} != 3 ] || [ -e %s ]" % (self.path("begun"), self.path("well"))
+
+        def go(*options, code=0, values=8):
+            self.write("begun", b"")
+            node = self.start_run("--joblog", self.path("log"), *options, command, ":::", *map(str, range(values)))
+            self.worker("--from", self.where, "-j2", "--accept-command")
+            self.ends(node, code)
+            self.where = self.tcp_endpoint()
+            return sorted(self.read("begun").split())
+
+        self.assertEqual(go("--resume", code=1), [b"%d" % n for n in range(8)])
+        self.assertEqual(go("--resume", values=10), [b"8", b"9"])
+        self.assertEqual(go("--resume-failed", code=1, values=11), [b"10", b"3"])
+        self.write("well", b"")
+        self.assertEqual(go("--retry-failed"), [b"3"])
+        self.assertEqual(go("--retry-failed"), [])
+        self.assertEqual(go("--resume-failed", values=11), [])
 
 
 if __name__ == "__main__":
