@@ -175,6 +175,8 @@ STRINGS = [
          ":::", "abcdef", out=b"cdef abcd def abc\n"),
     case("--plus: text for text", "--plus", "-k", "echo", "{/b/X} {//b/X}", ":::", "abcb",
          out=b"aXcb aXcX\n"),
+    case("--plus: text for a beginning and an end", "--plus", "-k", "echo", "{/#ab/X} {/%ab/Y} {/#b/X} {/%a/Y}",
+         ":::", "abcab", out=b"Xcab abcY abcab abcab\n"),
     case("--plus: upper and lower case", "--plus", "-k", "echo", "{^a} {^^[ab]} {,A} {,,[AB]}",
          ":::", "abAB", out=b"AbAB ABAB abAB abab\n"),
     case("--plus: with a position", "--plus", "-k", "echo", "{1..}-{2+.}", ":::", "a.b.c", ":::",
