@@ -15,6 +15,9 @@ namespace weir::nodes {
 namespace {
 
 constexpr auto least_interval = std::chrono::milliseconds(100);
+/// Columns for the ^C that the terminal puts behind the line, and the last one, in which
+/// terminals differ about where the cursor is: what goes on in the next row is not erased.
+constexpr std::size_t kept_free = 3;
 constexpr std::string_view erase = "\r\x1b[K";
 
 bool understands_erase(int fd) {
@@ -116,8 +119,8 @@ void console::status(const progress_figures& figures, time_point now) {
   const std::lock_guard lock(mutex_);
   if (mid_line_ || (!line_.empty() && now - drawn_ < least_interval)) return;
   drawn_ = now;
-  // One column stays free: in the last one, terminals differ about where the cursor is.
-  line_ = escape_controls(format_progress(figures, columns(fd_) - 1));
+  const std::size_t width = columns(fd_);
+  line_ = escape_controls(format_progress(figures, width > kept_free ? width - kept_free : 0));
   write_all(fd_, std::string(erase) + line_);
 }
 

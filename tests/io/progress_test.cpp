@@ -4,6 +4,7 @@
 #include "io_support.hpp"
 
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include <cstdlib>
 
@@ -32,6 +33,10 @@ class terminal {
   terminal(const terminal&) = delete;
   terminal& operator=(const terminal&) = delete;
   [[nodiscard]] int fd() const { return slave_; }
+  void widen(unsigned short columns) const {
+    const winsize size{24, columns, 0, 0};
+    REQUIRE(::ioctl(slave_, TIOCSWINSZ, &size) == 0);
+  }
   /// Whether `text` is what has been written next. The kernel may hand it over in parts.
   [[nodiscard]] bool shows(std::string_view text) const {
     std::string got;
@@ -201,6 +206,20 @@ TEST_SUITE("console") {
     say.clear();
     say.error("last");
     CHECK(tty.shows("w: last\r\n"));
+  }
+
+  TEST_CASE("there is room for ^C behind the status line, however narrow the terminal is") {
+    const auto drawn = [](unsigned short columns, const std::string& line) {
+      const terminal tty;
+      tty.widen(columns);
+      console("w", level::notice, tty.fd()).status({}, t0 + 1s);
+      return tty.shows("\r\x1b[K" + line + (line.empty() ? "" : "\r\x1b[K"));
+    };
+    CHECK(drawn(1, ""));
+    CHECK(drawn(3, ""));
+    CHECK(drawn(4, "0"));
+    CHECK(drawn(13, "0 done"));
+    CHECK(drawn(14, "0 done  0/s"));
   }
 
   TEST_CASE(
