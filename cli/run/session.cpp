@@ -241,6 +241,8 @@ ventilator_options session::node() {
   if (settings_.coproc.empty()) o.window = most_in_hand;
   o.window_bytes = input_under_way();
   o.max_failures = local_->retries;
+  // The joblog has commands, and no values for workers with commands of their own.
+  o.commands_only = settings_.retry_failed;
   // Our own slots know better: for them --delay and the like do not count.
   if (!settings_.listen.empty() || !settings_.coproc.empty())
     o.task_timeout = parse_timeout(settings_.timeout).fixed;

@@ -145,23 +145,37 @@ class OtherMachines(Runs):
         self.assertSays(node, "2 done, 18 not")
 
     def test_a_run_is_gone_on_with_whoever_has_run_what(self):
-        command = "echo {} >> %s; [ {} != 3 ] || [ -e %s ]" % (self.path("begun"), self.path("well"))
+        # Here the first one waits until the others have been begun there.
+        command = "echo {} >> %s; until [ -z \"$HERE\" ] || [ $(wc -l < %s) = 8 ]; do sleep 0.02; done; " \
+                  "[ {} != 3 ] || [ -e %s ]" % (self.path("begun"), self.path("begun"), self.path("well"))
 
-        def go(*options, code=0, values=8):
+        def go(*options, code=0, values=8, env=None):
             self.write("begun", b"")
-            node = self.start_run("--joblog", self.path("log"), *options, command, ":::", *map(str, range(values)))
+            self.where = self.tcp_endpoint()
+            node = self.start_run("--joblog", self.path("log"), *options, command, ":::", *map(str, range(values)), env=env)
             self.worker("--from", self.where, "-j2", "--accept-command")
             self.ends(node, code)
-            self.where = self.tcp_endpoint()
-            return sorted(self.read("begun").split())
+            return sorted(self.read("begun").split(), key=int)
 
-        self.assertEqual(go("--resume", code=1), [b"%d" % n for n in range(8)])
+        self.assertEqual(go("--resume", code=1, env={"HERE": "1"}), [b"%d" % n for n in range(8)])
+        self.assertEqual(len(self.hosts_of(range(1, 9))), 2)
         self.assertEqual(go("--resume", values=10), [b"8", b"9"])
-        self.assertEqual(go("--resume-failed", code=1, values=11), [b"10", b"3"])
+        self.assertEqual(go("--resume-failed", code=1, values=11), [b"3", b"10"])
         self.write("well", b"")
         self.assertEqual(go("--retry-failed"), [b"3"])
         self.assertEqual(go("--retry-failed"), [])
         self.assertEqual(go("--resume-failed", values=11), [])
+
+    def test_what_has_failed_is_not_given_to_workers_as_a_value(self):
+        self.run_it("--joblog", self.path("log"), "[ $AGAIN ] || exit 1; until [ -e %s ]; do sleep 0.02; done; : {}" %
+                    self.path("go"), ":::", "a", "b", code=2)
+        node = self.start_run("--joblog", self.path("log"), "--retry-failed", env={"AGAIN": "1"})
+        worker = self.worker("--from", self.where, "--", "sh", "-c", "echo $1 >> %s" % self.path("there"), "-")
+        self.says(node, "gets no tasks: it does not run commands that come with them")
+        self.write("go", b"")
+        self.ends(node, 0)
+        self.ends(worker, 0)
+        self.assertFalse(os.path.exists(self.path("there")))
 
 
 if __name__ == "__main__":
