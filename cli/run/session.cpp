@@ -209,6 +209,7 @@ std::optional<io::joblog> session::gone_on_with() const {
 outcome_writer::options session::output() {
   outcome_writer::options o;
   o.keep_order = settings_.keep_order;
+  if (!settings_.listen.empty()) o.elsewhere = answers::lines;
   if (plan_.tag())
     o.tag = [this](const task_record& task, place where) {
       return plan_.tag()->fill(task.values, where) + "\t";

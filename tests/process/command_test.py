@@ -208,7 +208,7 @@ class Failures(Case):
 
     def test_failed_short_records_of_several_inputs_can_be_fed_in_again(self):
         tasks, failed = self.endpoint(), self.path("failed")
-        inputs = [self.write(name, text) for name, text in (("1", b"aab"), ("2", b"cc"), ("3", b"d"), ("4", b"eef"))]
+        inputs = [self.write(name, text) for name, text in (("i1", b"aab"), ("i2", b"cc"), ("i3", b"d"), ("i4", b"eef"))]
         node = self.ventilator("--bind", tasks, "--record", "2", "--failed", failed, "--max-attempts", "1", *inputs)
         self.worker("--from", tasks, "--", "false")
         self.ends(node, 1)

@@ -176,7 +176,7 @@ class Resume(Runs):
     def test_two_runs_may_append_to_one_joblog(self):
         log = ("--joblog", "+" + self.path("log"))
         node = self.begun(*log)
-        self.run_it(*log, "echo", ":::", "x", "y")
+        self.run_it("-j1", *log, "echo", ":::", "x", "y")
         self.write("go", b"")
         self.ends(node, 0)
         head, *rows = self.read("log").splitlines()

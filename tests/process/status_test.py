@@ -52,10 +52,11 @@ class Lines(TerminalCase):
             worker, line = self.on_terminal("worker", "--from", tasks, "-j1", "--", "sleep", "1000", columns=columns)
             for each in (screen, line):
                 self.drawn(each, "^0 done" if columns == 20 else "^0 done  1 in flight")
-            for each in (node, node, worker, worker):
+            for each in (worker, node):
                 each.send(signal.SIGINT)
-            self.ends(node, 130)
-            self.ends(worker, 130)
+                each.send(signal.SIGTERM)  # the second one: it waits for nobody
+            self.ends(node, 143)
+            self.ends(worker, 143)
             for each in (screen, line):
                 self.assertEqual(each.lines()[-1], "")
                 # So that the ^C that a terminal shows behind it is in the same row.
