@@ -313,7 +313,7 @@ TEST_SUITE("-j") {
     CHECK(parse_jobs("-100000") == 1);
     CHECK(parse_jobs("+1") == parse_jobs("100%") + 1);
     CHECK(parse_jobs("200%") == 2 * parse_jobs("100%"));
-    for (const char* wrong : {"", "x", "1x", "%", "+", "1.2.3"})
+    for (const char* wrong : {"", "x", "1x", "%", "+", "1.2.3", "1.5", "+0.5"})
       CHECK_THROWS_AS((void)parse_jobs(wrong), weir::error);
   }
 }
