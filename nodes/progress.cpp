@@ -1,5 +1,6 @@
 #include "progress.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -80,10 +81,11 @@ void rate_meter::update(std::uint64_t count, time_point now) {
   }
   if (elapsed < 0.05) return;  // too little to divide by
   const double current = static_cast<double>(count - count_) / elapsed;
-  // The first figure as it is: an average would start from 0 and take seconds to get there.
-  const double weight = measured_ ? 1 - std::exp(-elapsed / 5) : 1;
+  // At first the average of all there was: from a first moment in which nothing was done yet,
+  // it would take seconds to get to where it belongs.
+  measured_ += elapsed;
+  const double weight = std::max(1 - std::exp(-elapsed / 5), elapsed / measured_);
   rate_ += weight * (current - rate_);
-  measured_ = true;
   count_ = count;
   at_ = now;
 }

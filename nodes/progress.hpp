@@ -43,7 +43,7 @@ class rate_meter {
 
  private:
   bool started_ = false;
-  bool measured_ = false;
+  double measured_ = 0;  // seconds
   std::uint64_t count_ = 0;
   time_point at_{};
   double rate_ = 0;

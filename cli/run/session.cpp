@@ -76,6 +76,7 @@ class session {
   void on_tick();
   void end_if_stuck();
   [[nodiscard]] std::function<void()> status();
+  [[nodiscard]] std::optional<std::uint64_t> in_flight();
   void tell_ventilator();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
@@ -94,10 +95,10 @@ class session {
   governor rules_;
   run_counts counts_;
   status_line status_;
-  teller tell_;  // the watcher's, too
-  std::atomic<int> ended_by_ = 0;
   std::mutex tasks_mutex_;
   ventilator* tasks_ = nullptr;  // while it runs
+  teller tell_;                  // the watcher's, too
+  std::atomic<int> ended_by_ = 0;
   // The watcher's alone:
   std::uint64_t over_ = 0;
   std::chrono::steady_clock::time_point came_further_{};
@@ -368,7 +369,16 @@ void session::end_if_stuck() {
 
 std::function<void()> session::status() {
   if (!status_.wanted()) return {};
-  return [this] { status_.draw(rules_.running_count()); };
+  return [this] { status_.draw(in_flight()); };
+}
+
+/// A coprocess has what it has.
+std::optional<std::uint64_t> session::in_flight() {
+  if (!settings_.coproc.empty()) return {};
+  if (settings_.listen.empty()) return rules_.running_count();
+  const std::lock_guard lock(tasks_mutex_);
+  if (tasks_ == nullptr) return {};
+  return tasks_->stats().in_flight;
 }
 
 /// Commands here that run once for each value see for themselves that they are to end. A

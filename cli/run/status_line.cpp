@@ -22,14 +22,14 @@ bool status_line::wanted() const {
          !(settings_.ungroup && ::isatty(STDOUT_FILENO) == 1);
 }
 
-void status_line::draw(std::uint64_t running) {
+void status_line::draw(std::optional<std::uint64_t> in_flight) {
   const auto now = std::chrono::steady_clock::now();
   rate_.update(counts_.done, now);
   nodes::progress_figures figures;
   figures.done = counts_.done + counts_.left_out;
   figures.failed = counts_.failed;
   if (const std::uint64_t total = total_; total != unknown) figures.total = total;
-  figures.in_flight = running;
+  figures.in_flight = in_flight;
   figures.rate = rate_.per_second();
   if (settings_.bar && figures.total) figures.note = bar(figures.done, *figures.total);
   say_.status(figures, now);

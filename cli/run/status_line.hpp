@@ -25,8 +25,8 @@ class status_line {
   [[nodiscard]] bool wanted() const;
   /// There are so many tasks. Without it, neither a bar nor an ETA can be shown.
   void count(std::uint64_t total) { total_ = total; }
-  /// Draws it anew. As often as you like.
-  void draw(std::uint64_t running);
+  /// Draws it anew. As often as you like. How many are in flight may not be known.
+  void draw(std::optional<std::uint64_t> in_flight);
 
  private:
   const settings& settings_;

@@ -135,6 +135,13 @@ TEST_SUITE("progress") {
     for (int tenth = 201; tenth <= 500; ++tenth) meter.update(count, t0 + tenth * 100ms);
     CHECK(meter.per_second() < 50);
   }
+
+  TEST_CASE("the rate of few tasks is right as soon as one of them is done") {
+    rate_meter meter;
+    for (int tenth = 0; tenth <= 10; ++tenth)
+      meter.update(static_cast<std::uint64_t>(tenth) / 5, t0 + tenth * 100ms);
+    CHECK(meter.per_second() == doctest::Approx(2));
+  }
 }
 
 TEST_SUITE("console") {

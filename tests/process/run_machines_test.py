@@ -3,10 +3,11 @@ import os
 import signal
 
 from run_case import Runs
+from screen import TerminalCase
 from support import exists, main, quiet, wait_until
 
 
-class OtherMachines(Runs):
+class OtherMachines(Runs, TerminalCase):
     """Workers that join while it runs, here as other processes."""
 
     def setUp(self):
@@ -61,6 +62,14 @@ class OtherMachines(Runs):
         dying.kill()
         self.ends(node, 0)
         self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_what_is_in_flight_elsewhere_is_in_the_status_line(self):
+        node, screen = self.on_terminal("weir", "run", "--listen", self.where, "-j1", "--progress",
+                                        "until [ -e %s ]; do sleep 0.02; done; : {}" % self.path("go"), ":::", *"abc")
+        self.worker("--from", self.where, "-j2", "--accept-command")
+        self.drawn(screen, "^0 done  3 in flight")
+        self.write("go", b"")
+        self.ends(node, 0)
 
     def test_a_worker_that_leaves_in_good_order_costs_nothing(self):
         node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
