@@ -67,7 +67,7 @@ class OtherMachines(Runs, TerminalCase):
         node, screen = self.on_terminal("weir", "run", "--listen", self.where, "-j1", "--progress",
                                         "until [ -e %s ]; do sleep 0.02; done; : {}" % self.path("go"), ":::", *"abc")
         self.worker("--from", self.where, "-j2", "--accept-command")
-        self.drawn(screen, "^0 done  3 in flight")
+        self.drawn(screen, "^0/3 done  3 in flight")
         self.write("go", b"")
         self.ends(node, 0)
 
