@@ -117,6 +117,6 @@ struct time_limit {
 
 /// Throws weir::error `usage` if the first word is an option that is not one of ours. What GNU
 /// parallel has and weir has not is answered with what to do instead.
-void refuse_unknown(const std::vector<std::string>& words);
+void refuse_unknown(const std::vector<std::string>& words, const CLI::App& app);
 
 }  // namespace weir::cli::run

@@ -413,14 +413,13 @@ int session::conclude(bool read_all) {
 
 }  // namespace
 
-int run_session(const settings& s, const std::vector<std::string>& words,
-                nodes::node_context& context) {
+int run_session(const settings& s, const CLI::App& parsed, nodes::node_context& context) {
   check_combinations(s);
-  auto command = words;
+  auto command = parsed.remaining();
   if (!command.empty() && command[0] == "--")
     command.erase(command.begin());
   else
-    refuse_unknown(command);
+    refuse_unknown(command, parsed);
   return session(s, command, context).run();
 }
 
