@@ -49,6 +49,7 @@ std::string format_progress(const progress_figures& figures, std::size_t width) 
   std::string done = count(figures.done);
   if (figures.total) done.append("/").append(count(*figures.total));
   parts.push_back(done + " done");
+  if (!figures.bar.empty()) parts.push_back(figures.bar);
   if (figures.failed > 0) parts.push_back(count(figures.failed) + " failed");
   if (figures.in_flight) parts.push_back(count(*figures.in_flight) + " in flight");
   parts.push_back(format_count(figures.rate) + "/s");

@@ -31,7 +31,7 @@ void status_line::draw(std::optional<std::uint64_t> in_flight) {
   if (const std::uint64_t total = total_; total != unknown) figures.total = total;
   figures.in_flight = in_flight;
   figures.rate = rate_.per_second();
-  if (settings_.bar && figures.total) figures.note = bar(figures.done, *figures.total);
+  if (settings_.bar && figures.total) figures.bar = bar(figures.done, *figures.total);
   say_.status(figures, now);
 }
 

@@ -19,9 +19,9 @@ class Status(TerminalCase):
     def test_a_bar_grows_with_what_is_done_and_is_gone_in_the_end(self):
         node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"abcd")
         line = self.drawn(screen, r"\[ {20}\]")
-        self.assertRegex(line, "^0/4 done  1 in flight  0/s")
+        self.assertRegex(line, r"^0/4 done  \[ +\]  1 in flight  0/s")
         self.turn("a")
-        self.assertRegex(self.drawn(screen, r"\[#{5} {15}\]"), "^1/4 done  1 in flight")
+        self.assertRegex(self.drawn(screen, r"\[#{5} {15}\]"), r"^1/4 done  \[.*\]  1 in flight")
         self.turn("b")
         self.turn("c")
         self.assertRegex(self.drawn(screen, r"\[#{15} {5}\]"), "^3/4 done")
@@ -51,7 +51,7 @@ class Status(TerminalCase):
     def test_failures_are_counted(self):
         node, screen = self.on_terminal("-j1", "--bar", (TURN + "; [ {} != a ]") % self.dir, ":::", *"ab")
         self.turn("a")
-        self.assertRegex(self.drawn(screen, "failed"), "^1/2 done  1 failed  1 in flight")
+        self.assertRegex(self.drawn(screen, "failed"), r"^1/2 done  \[.*\]  1 failed  1 in flight")
         self.turn("b")
         self.ends(node, 1)
 
@@ -61,7 +61,7 @@ class Status(TerminalCase):
             self.turn(name)
         self.ends(self.weir("run", *command, *"ab"), 0)
         node, screen = self.on_terminal("--bar", "--resume", *command, *"abcd")
-        self.assertRegex(self.drawn(screen, "^2/4 done"), r"\[#{10} {10}\]$")
+        self.assertRegex(self.drawn(screen, "^2/4 done"), r"\[#{10} {10}\]")
         self.turn("c")
         self.turn("d")
         self.ends(node, 0)
@@ -77,7 +77,7 @@ class Status(TerminalCase):
     def test_how_many_tasks_a_coprocess_has_before_it_is_shown(self):
         node, screen = self.on_terminal("-j1", "--bar", "--coproc", "read x; until [ -e %s/a ]; do sleep 0.02; done; "
                                         "echo $x; while read x; do echo $x; done" % self.dir, ":::", *"abcd")
-        self.drawn(screen, r"^0/4 done .*\[ {20}\]$")
+        self.drawn(screen, r"^0/4 done  \[ {20}\]")
         self.turn("a")
         self.ends(node, 0)
 
@@ -134,6 +134,13 @@ class Status(TerminalCase):
         self.ends(node, 128 + signal.SIGTERM)
         self.assertEqual(screen.lines(), ["weir run: ending what runs (again to kill it)",
                                           "weir run: 0 done, 1 not; with --joblog FILE it could be resumed", ""])
+
+    def test_a_bar_is_there_if_there_is_room_for_it_whatever_else_is_left_out(self):
+        node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"ab", columns=36)
+        self.assertRegex(self.drawn(screen, "^0/2 done"), r"^0/2 done  \[ {20}\]$")
+        self.turn("a")
+        self.turn("b")
+        self.ends(node, 0)
 
     def test_the_line_is_no_longer_than_the_terminal_is_wide(self):
         node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"ab", columns=30)
