@@ -45,7 +45,8 @@ struct ventilator_options : node_options {
                      std::string_view text)>
       on_progress{};
   /// Only workers that run the command which comes with a task get any: the others would take a
-  /// payload that only stands for it for what their own command wants. Local slots get commands.
+  /// payload that only stands for it for what their own command wants. Local slots get
+  /// commands.
   bool commands_only = false;
   /// In order of the tasks; only without a sink. See sink_options.
   bool keep_order = false;
