@@ -2,6 +2,7 @@
 
 #include "io/json.hpp"
 #include "io/value_type.hpp"
+#include "progress.hpp"
 
 #include <weir/error.hpp>
 #include <weir/method.hpp>
@@ -16,10 +17,6 @@ namespace {
   if (method != nullptr && !method->signature.empty())
     text += " (" + method->name + method->signature + ")";
   throw error(exit_code::usage, text);
-}
-
-std::string plural(std::size_t n, const std::string& what) {
-  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
 }
 
 /// Puts words where they belong, by position and by name.
@@ -39,7 +36,7 @@ class places {
     while (next_ < values_.size() && values_[next_]) ++next_;
     if (next_ == values_.size())
       refuse(&method_, "'" + word + "' is one argument too many: " + method_.name + " takes " +
-                           plural(values_.size(), "argument"));
+                           nodes::plural(values_.size(), "argument"));
     set(next_, word);
   }
 
@@ -84,8 +81,8 @@ void check_line(const std::string& packed, const described_method& method) {
   const auto values = io::msgpack_elements(packed);
   const auto& arguments = *method.arguments;
   if (values.size() > arguments.size())
-    refuse(&method, plural(values.size(), "argument") + " where " + method.name + " takes " +
-                        std::to_string(arguments.size()));
+    refuse(&method, nodes::plural(values.size(), "argument") + " where " + method.name +
+                        " takes " + std::to_string(arguments.size()));
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (i >= values.size()) {
       if (!arguments[i].optional)

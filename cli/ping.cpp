@@ -41,7 +41,7 @@ std::string summary(std::vector<double>& micros, std::uint64_t sent) {
         std::lround(share * static_cast<double>(micros.size() - 1)))]);
   };
   std::string text =
-      std::to_string(sent) + " calls, " + std::to_string(micros.size()) + " answers";
+      nodes::plural(sent, "call") + ", " + nodes::plural(micros.size(), "answer");
   if (!micros.empty())
     text += "; min " + at(0) + ", median " + at(0.5) + ", p99 " + at(0.99) + ", max " + at(1);
   return text + '\n';

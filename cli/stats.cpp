@@ -44,6 +44,9 @@ struct settings {
 };
 
 std::string count(double n) { return std::to_string(static_cast<std::uint64_t>(n)); }
+std::string counted(double n, const char* what) {
+  return nodes::plural(static_cast<std::uint64_t>(n), what);
+}
 
 std::string rate(double per_second) {
   std::array<char, 32> text{};
@@ -105,8 +108,8 @@ std::string shown_stats(const std::string& packed) {
   std::string text = nodes::escape_controls(
       node.text("name") + " (" + node.text("role") + " on " + node.text("host") + "), up " +
       nodes::format_interval(std::chrono::floor<std::chrono::seconds>(up)));
-  if (node.has("workers")) text += ", " + count(node.number("workers")) + " workers";
-  if (node.has("clients")) text += ", " + count(node.number("clients")) + " clients";
+  if (node.has("workers")) text += ", " + counted(node.number("workers"), "worker");
+  if (node.has("clients")) text += ", " + counted(node.number("clients"), "client");
   const auto methods = node.list("methods");
   if (methods.empty()) return text + ", no calls yet\n";
   return text + "\n\n" + counts_table(methods) + latency_table(methods);

@@ -15,6 +15,9 @@ namespace weir::nodes {
 namespace {
 
 constexpr auto least_interval = std::chrono::milliseconds(100);
+/// Columns for the ^C that the terminal puts behind the line, and the last one, in which
+/// terminals differ about where the cursor is: what goes on in the next row is not erased.
+constexpr std::size_t kept_free = 3;
 constexpr std::string_view erase = "\r\x1b[K";
 
 bool understands_erase(int fd) {
@@ -91,6 +94,7 @@ console::console(std::string program, level shown, int fd)
       terminal_(shown != level::error && understands_erase(fd)) {}
 
 void console::put(std::string text) {
+  if (std::exchange(mid_line_, false)) text.insert(0, 1, '\n');
   if (!line_.empty()) text.insert(0, erase).append(line_);
   write_all(fd_, text);
 }
@@ -113,21 +117,27 @@ void console::task_failed(std::string_view summary, std::string_view stderr_tail
 void console::status(const progress_figures& figures, time_point now) {
   if (!terminal_) return;
   const std::lock_guard lock(mutex_);
-  if (!line_.empty() && now - drawn_ < least_interval) return;
+  if (mid_line_ || (!line_.empty() && now - drawn_ < least_interval)) return;
   drawn_ = now;
-  // One column stays free: in the last one, terminals differ about where the cursor is.
-  line_ = escape_controls(format_progress(figures, columns(fd_) - 1));
+  const std::size_t width = columns(fd_);
+  line_ = escape_controls(format_progress(figures, width > kept_free ? width - kept_free : 0));
   write_all(fd_, std::string(erase) + line_);
 }
 
 void console::clear() {
-  aside([] {});
+  const std::lock_guard lock(mutex_);
+  remove();
 }
 
-void console::aside(const std::function<void()>& write) {
+void console::aside(char last, const std::function<void()>& write) {
   const std::lock_guard lock(mutex_);
-  if (!std::exchange(line_, {}).empty()) write_all(fd_, erase);
+  remove();
+  mid_line_ = terminal_ && last != '\n';
   write();
+}
+
+void console::remove() {
+  if (!std::exchange(line_, {}).empty()) write_all(fd_, erase);
 }
 
 }  // namespace weir::nodes

@@ -28,8 +28,9 @@ enum class level : std::uint8_t { error, notice, detail, trace };
 ///   say.clear();                 // before the program ends
 ///
 /// The status line is drawn only if the descriptor is a terminal that understands "\r\x1b[K"
-/// (TERM is set and not "dumb") and the level is not error; messages are put above it. Failing
-/// to write is not an error: there is nobody left to tell.
+/// (TERM is set and not "dumb") and the level is not error; messages are put above it. While a
+/// line there has no end, it is not drawn: it would erase that. Failing to write is not an
+/// error: there is nobody left to tell.
 ///
 /// Threads    Any.
 class console {
@@ -56,12 +57,14 @@ class console {
   void status(const progress_figures& figures, time_point now);
   /// Removes the status line, until the next status().
   void clear();
-  /// The same around what somebody else has to write to the terminal.
-  void aside(const std::function<void()>& write);
+  /// The same around what somebody else has to write to the terminal; `last` is its last byte.
+  void aside(char last, const std::function<void()>& write);
   [[nodiscard]] bool shows_status() const { return terminal_; }
 
  private:
-  void put(std::string text);  // above the status line; needs the lock
+  // Both need the lock.
+  void put(std::string text);  // above the status line
+  void remove();               // it
 
   std::string program_;
   level shown_;
@@ -69,6 +72,7 @@ class console {
   bool terminal_;
   std::mutex mutex_;
   std::string line_;  // as it is on the screen; empty: none
+  bool mid_line_ = false;
   time_point drawn_{};
 };
 

@@ -125,8 +125,7 @@ progress_figures figures_of(const gateway_stats& c, double rate) {
   figures.failed = c.failed;
   figures.in_flight = c.queued + c.running;
   figures.rate = rate;
-  figures.note =
-      std::to_string(c.workers) + " workers  " + std::to_string(c.clients) + " clients";
+  figures.note = plural(c.workers, "worker") + "  " + plural(c.clients, "client");
   if (c.spooled > 0)
     figures.note += "  " + format_count(static_cast<double>(c.spooled)) + " in the spool";
   return figures;
@@ -166,8 +165,8 @@ int run(settings& s, node_context& context) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (s.summary == "json") print_summary(c, seconds);
-  context.say.detail(std::to_string(c.answered) + " calls answered, " +
-                     std::to_string(c.failed) + " failed");
+  context.say.detail(plural(c.answered, "call") + " answered, " + std::to_string(c.failed) +
+                     " failed");
   if (!node.drained()) return static_cast<int>(exit_code::signalled) + ended_by;
   return static_cast<int>(exit_code::ok);
 }

@@ -182,8 +182,8 @@ int run_method_worker(worker_options node, const method_settings& settings,
       run_worker(worker, ends, context, "finishing the calls in hand (again to stop those)",
                  [](const auto& stats) { return stats.queued + stats.running; });
   const auto stats = worker.stats();
-  context.say.detail(std::to_string(stats.done) + " calls answered, " +
-                     std::to_string(stats.failed) + " failed");
+  context.say.detail(plural(stats.done, "call") + " answered, " + std::to_string(stats.failed) +
+                     " failed");
   return ended;
 }
 

@@ -2,6 +2,7 @@
 
 #include <weir/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -76,13 +77,20 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& flags, const std::stri
 
 std::chrono::milliseconds parse_duration(std::string_view text) {
   constexpr std::string_view what = "a length of time such as 500ms, 10s, 5m or 2h";
-  const quantity q = split(text, what);
-  const std::string_view name = q.unit.empty() ? "s" : q.unit;
-  for (const auto& u : time_units)
-    if (u.name == name)
-      return std::chrono::milliseconds(
-          static_cast<std::int64_t>(whole(q.number * u.factor, text)));
-  throw error(exit_code::usage, "'" + std::string(text) + "' is not " + std::string(what));
+  double sum = 0;
+  std::string_view rest = text;
+  do {
+    const quantity q = split(rest, what);
+    const auto end = std::min(q.unit.find_first_of("0123456789."), q.unit.size());
+    const std::string_view name = q.unit.empty() ? "s" : q.unit.substr(0, end);
+    const auto* const u = std::find_if(time_units.begin(), time_units.end(),
+                                       [&](const unit& each) { return each.name == name; });
+    if (u == time_units.end())
+      throw error(exit_code::usage, "'" + std::string(text) + "' is not " + std::string(what));
+    sum += q.number * u->factor;
+    rest = q.unit.substr(end);
+  } while (!rest.empty());
+  return std::chrono::milliseconds(static_cast<std::int64_t>(whole(sum, text)));
 }
 
 std::string format_interval(std::chrono::milliseconds length) {

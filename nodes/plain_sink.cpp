@@ -34,13 +34,13 @@ int run_plain_sink(const plain_sink_options& node, const output_options& output,
           figures.done = stats.done;
           if (node.expect > 0) figures.total = node.expect;
           figures.rate = rate.per_second();
-          figures.note = std::to_string(stats.peers) + " peers";
+          figures.note = plural(stats.peers, "peer");
           context.say.status(figures, now);
         });
     in.run();
   }
   const auto stats = in.stats();
-  context.say.detail(std::to_string(stats.done) + " results");
+  context.say.detail(plural(stats.done, "result"));
   if (stats.refused > 0)
     context.say.error("messages of several frames, dropped: " + std::to_string(stats.refused) +
                       " (a plain result is one frame)");

@@ -65,7 +65,7 @@ int run_plain_ventilator(const node_options& node, const std::vector<std::string
           progress_figures figures;
           figures.done = stats.done;
           figures.rate = rate.per_second();
-          figures.note = std::to_string(stats.peers) + " peers";
+          figures.note = plural(stats.peers, "peer");
           context.say.status(figures, now);
         });
     how = read_all(reader, out, context.say);
@@ -73,7 +73,7 @@ int run_plain_ventilator(const node_options& node, const std::vector<std::string
   }
   ::close(stop_fd);
   const auto handed = out.stats().done;
-  context.say.detail(std::to_string(handed) + " tasks handed over");
+  context.say.detail(plural(handed, "task") + " handed over");
   if (how == reading::stopped && ended_by != 0)
     return static_cast<int>(exit_code::signalled) + ended_by;
   if (!handed_over)

@@ -1,5 +1,6 @@
 #include "progress.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -32,6 +33,10 @@ std::string format_count(double n) {
   return (whole ? print("%.0f", cut(n)) : print("%.1f", tenths)) + units[unit];
 }
 
+std::string plural(std::uint64_t n, const std::string& what) {
+  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+}
+
 std::string format_duration(std::chrono::seconds length) {
   const auto s = static_cast<long long>(length.count());
   if (s < 3600) return print("%lld:%02lld", s / 60, s % 60);
@@ -44,6 +49,7 @@ std::string format_progress(const progress_figures& figures, std::size_t width) 
   std::string done = count(figures.done);
   if (figures.total) done.append("/").append(count(*figures.total));
   parts.push_back(done + " done");
+  if (!figures.bar.empty()) parts.push_back(figures.bar);
   if (figures.failed > 0) parts.push_back(count(figures.failed) + " failed");
   if (figures.in_flight) parts.push_back(count(*figures.in_flight) + " in flight");
   parts.push_back(format_count(figures.rate) + "/s");
@@ -76,10 +82,11 @@ void rate_meter::update(std::uint64_t count, time_point now) {
   }
   if (elapsed < 0.05) return;  // too little to divide by
   const double current = static_cast<double>(count - count_) / elapsed;
-  // The first figure as it is: an average would start from 0 and take seconds to get there.
-  const double weight = measured_ ? 1 - std::exp(-elapsed / 5) : 1;
+  // At first the average of all there was: from a first moment in which nothing was done yet,
+  // it would take seconds to get to where it belongs.
+  measured_ += elapsed;
+  const double weight = std::max(1 - std::exp(-elapsed / 5), elapsed / measured_);
   rate_ += weight * (current - rate_);
-  measured_ = true;
   count_ = count;
   at_ = now;
 }

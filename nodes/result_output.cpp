@@ -4,6 +4,8 @@
 #include "io/result_writer.hpp"
 #include "net/results_impl.hpp"
 
+#include <unistd.h>
+
 #include <map>
 #include <optional>
 #include <utility>
@@ -19,15 +21,19 @@ const std::map<std::string, io::result_format> formats{{"raw", io::result_format
 
 class file_store final : public result_store {
  public:
-  file_store(io::result_writer writer, std::optional<io::joblog> log)
-      : writer_(std::move(writer)), log_(std::move(log)) {}
+  /// `terminal`: has a status line that may be in the way.
+  file_store(io::result_writer writer, std::optional<io::joblog> log, console* terminal)
+      : writer_(std::move(writer)), log_(std::move(log)), terminal_(terminal) {}
 
   void write(const results& some) override {
     writer_.write(some.inner().run, some.source());
     if (log_) log_->write(some.inner().run, some.source());
   }
   void flush() override {
-    writer_.flush();
+    if (terminal_ != nullptr && writer_.pending() > 0)
+      terminal_->aside(writer_.last(), [this] { writer_.flush(); });
+    else
+      writer_.flush();
     if (log_) log_->flush();
   }
   // Tags and other formats add to the bytes, by less than the bytes themselves or so little
@@ -37,6 +43,7 @@ class file_store final : public result_store {
  private:
   io::result_writer writer_;
   std::optional<io::joblog> log_;
+  console* terminal_;
 };
 
 }  // namespace
@@ -71,15 +78,20 @@ std::unique_ptr<result_store> open_output(const output_options& options, console
   const auto existing = options.append      ? io::if_exists::append
                         : options.overwrite ? io::if_exists::overwrite
                                             : io::if_exists::refuse;
-  io::result_writer writer(io::output::to_file(options.out, existing, io::claim::whole_run),
-                           formats.at(options.format),
+  const auto format = formats.at(options.format);
+  const bool in_lines =
+      options.tag || format == io::result_format::lines || format == io::result_format::jsonl;
+  auto out = io::output::to_file(options.out, existing, io::claim::whole_run,
+                                 in_lines ? io::end_last_line : nullptr);
+  console* const terminal = say.shows_status() && ::isatty(out.fd()) == 1 ? &say : nullptr;
+  io::result_writer writer(std::move(out), format,
                            options.tag ? io::tagging::seq : io::tagging::off,
                            [&say](std::string_view summary, std::string_view stderr_tail) {
                              say.task_failed(summary, stderr_tail);
                            });
   std::optional<io::joblog> log;
   if (!options.joblog.empty()) log.emplace(options.joblog, io::claim::whole_run);
-  return std::make_unique<file_store>(std::move(writer), std::move(log));
+  return std::make_unique<file_store>(std::move(writer), std::move(log), terminal);
 }
 
 }  // namespace weir::nodes

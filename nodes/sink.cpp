@@ -96,16 +96,15 @@ int run(settings& s, node_context& context) {
           if (stats.total_known) figures.total = stats.total;
           figures.failed = stats.failed;
           figures.rate = rate.per_second();
-          figures.note = std::to_string(stats.workers) + " workers";
+          figures.note = plural(stats.workers, "worker");
           context.say.status(figures, now);
         });
     node.run();
   }
   context.say.clear();
   const auto stats = node.stats();
-  context.say.detail(std::to_string(stats.committed) + " results, " +
-                     std::to_string(stats.failed) + " failed, " +
-                     std::to_string(stats.duplicates) + " duplicates dropped");
+  context.say.detail(plural(stats.committed, "result") + ", " + std::to_string(stats.failed) +
+                     " failed, " + std::to_string(stats.duplicates) + " duplicates dropped");
   if (ended_by != 0 && !node.complete()) {
     const int code = static_cast<int>(exit_code::signalled) + ended_by;
     leave_soon(code);

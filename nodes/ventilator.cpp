@@ -107,7 +107,9 @@ void declare(CLI::App& app, settings& s) {
                "A worker may take this long over a task; 0: for ever")
       ->group("Delivery");
   app.add_option("--failed", s.failed,
-                 "Write the tasks that were given up to FILE, in the format of the input")
+                 "Write the tasks that were given up to FILE, in the format of the input; with "
+                 "--record, "
+                 "the short ones of further inputs to FILE.2, FILE.3 ...")
       ->type_name("FILE")
       ->group("Output");
   app.add_option("--summary", s.summary, "At the end, print what was done to standard output")
@@ -143,7 +145,7 @@ io::record_format input_format(const settings& s) {
   return {io::framing::lines};
 }
 
-/// Writes the tasks that were given up.
+/// Writes the tasks that were given up, such that they can be read back.
 class failed_tasks {
  public:
   failed_tasks(const std::string& file, io::record_format format)
@@ -151,19 +153,34 @@ class failed_tasks {
         format_(std::move(format)) {}
 
   void add(std::string_view payload) {
-    // The end of an input: what came behind it would be cut in the wrong places.
-    const bool is_short = format_.how == io::framing::fixed && payload.size() < format_.size;
     std::string record;
-    io::append_record(is_short ? short_ : record, format_, payload);
-    file_.write(record);
+    io::append_record(record, format_, payload);
+    // The end of an input: what came behind it would be cut in the wrong places.
+    if (format_.how != io::framing::fixed || payload.size() == format_.size)
+      file_.write(record);
+    else if (files_++ == 0)
+      short_ = std::move(record);
+    else
+      io::output::to_file(further_file(), io::if_exists::overwrite, io::claim::whole_run)
+          .write(record);
   }
   /// When no more will come.
-  void finish() { file_.write(std::exchange(short_, {})); }
+  void finish(console& say) {
+    file_.write(std::exchange(short_, {}));
+    if (files_ > 1)
+      say.notice("failed short records of further inputs are in " + file_.name() + ".2" +
+                 (files_ > 2 ? " to " + further_file() : ""));
+  }
 
  private:
+  [[nodiscard]] std::string further_file() const {
+    return file_.name() + "." + std::to_string(files_);
+  }
+
   io::output file_;
   io::record_format format_;
   std::string short_;
+  std::size_t files_ = 0;  // that end with a short record
 };
 
 /// Reads tasks on a thread of its own, as fast as the ventilator takes them.
@@ -296,7 +313,7 @@ int run(settings& s, node_context& context) {
           figures.failed = c.failed;
           figures.in_flight = c.in_flight;
           figures.rate = rate.per_second();
-          figures.note = std::to_string(c.workers) + " workers";
+          figures.note = plural(c.workers, "worker");
           context.say.status(figures, now);
         });
     std::thread reader([&] { feed.run(); });
@@ -309,7 +326,7 @@ int run(settings& s, node_context& context) {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto n = ::write(stop_fd, &one, sizeof one);
     reader.join();
-    if (failed) failed->finish();
+    if (failed) failed->finish(context.say);
     if (failure) std::rethrow_exception(failure);
   }
   ::close(stop_fd);
@@ -318,9 +335,9 @@ int run(settings& s, node_context& context) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (s.summary == "json") print_summary(c, seconds);
-  context.say.detail(std::to_string(c.done) + " of " + std::to_string(c.submitted) +
-                     " tasks done, " + std::to_string(c.failed) + " failed, " +
-                     std::to_string(c.redelivered) + " redelivered");
+  context.say.detail(std::to_string(c.done) + " of " + plural(c.submitted, "task") + " done, " +
+                     std::to_string(c.failed) + " failed, " + std::to_string(c.redelivered) +
+                     " redelivered");
   if (feed.failure()) std::rethrow_exception(feed.failure());
   if (ended_by != 0 && (!complete || !feed.at_end())) {
     const int code = static_cast<int>(exit_code::signalled) + ended_by;

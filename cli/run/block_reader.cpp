@@ -33,7 +33,10 @@ block_reader::block_reader(int fd, int wake_fd, block_options options)
 /// Where the next block ends in what is not taken yet; 0: not known yet.
 std::size_t block_reader::cut() {
   const auto left = this->left();
-  if (separator_.empty()) return left.size() < options_.block ? 0 : options_.block;
+  if (separator_.empty()) {  // each byte is a record
+    const auto size = options_.records > 0 ? options_.records : options_.block;
+    return left.size() < size ? 0 : size;
+  }
   // Nothing is looked at twice, however long a record is.
   const auto not_yet = [&] {
     searched_ = left.size() - std::min(left.size(), separator_.size() - 1);

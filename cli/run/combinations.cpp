@@ -105,8 +105,7 @@ void check_combinations(const settings& s) {
   if (!s.coproc.empty()) check_coproc(s);
   if (s.round_robin) check_round_robin(s);
   if (!s.listen.empty()) check_listen(s);
-  const bool goes_on = s.resume || s.resume_failed || s.retry_failed;
-  if (goes_on && s.joblog.empty())
+  if (goes_on(s) && s.joblog.empty())
     refuse(
         "--resume, --resume-failed and --retry-failed need --joblog FILE, which says what was "
         "done");

@@ -38,14 +38,22 @@ task_end end_of(const result& outcome) {
   return end;
 }
 
+/// Not what a command has written, but what a coprocess or a function has answered.
+bool is_answer(const result& outcome) {
+  return outcome.code == status::ok && (!outcome.details || outcome.details->exit_code < 0);
+}
+
 }  // namespace
 
-finished_task finish(std::shared_ptr<task_record> record, const result& outcome, spool& room) {
+finished_task finish(std::shared_ptr<task_record> record, const result& outcome, spool& room,
+                     answers how) {
   if (record->last && record->last->attempt == outcome.attempt)
     return from_here(std::move(record), room);
   finished_task done(room);
   done.end = end_of(outcome);
   done.out.append(outcome.payload);
+  if (how == answers::lines && is_answer(outcome) && !outcome.payload.ends_with('\n'))
+    done.out.append("\n");
   done.received = outcome.payload.size();
   if (outcome.details) {
     done.host = outcome.details->host;

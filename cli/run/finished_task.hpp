@@ -30,8 +30,12 @@ struct finished_task {
   [[nodiscard]] place where() const { return {record->number, slot}; }
 };
 
+/// What coprocesses elsewhere answer: lines, as with --coproc here. `none`: there are no
+/// others.
+enum class answers : std::uint8_t { none, lines };
+
 /// The record's own attempt if it is what the result speaks of, else what came with the result.
 [[nodiscard]] finished_task finish(std::shared_ptr<task_record> record, const result& outcome,
-                                   spool& room);
+                                   spool& room, answers how);
 
 }  // namespace weir::cli::run

@@ -162,19 +162,11 @@ constexpr std::array table{
                    "read the output into an array: mapfile -t results < <(weir run -k ...)"},
 };
 
-/// GNU parallel spells its long options with and without the dashes between words.
-std::string plain(std::string_view name) {
-  std::string out;
-  std::copy_if(name.begin(), name.end(), std::back_inserter(out),
-               [](char c) { return c != '-'; });
-  return out;
-}
-
 bool is(std::string_view name, std::string_view word) {
   const bool long_name = name.starts_with("--");
   if (long_name != word.starts_with("--")) return false;
   // Behind a short one, its value may follow at once.
-  return long_name ? plain(name) == plain(word.substr(0, word.find('=')))
+  return long_name ? without_dashes(name) == without_dashes(word.substr(0, word.find('=')))
                    : word.starts_with(name);
 }
 
@@ -188,6 +180,13 @@ bool has(const foreign_option& option, std::string_view word) {
 }
 
 }  // namespace
+
+std::string without_dashes(std::string_view name) {
+  std::string out;
+  std::copy_if(name.begin(), name.end(), std::back_inserter(out),
+               [](char c) { return c != '-'; });
+  return out;
+}
 
 std::span<const foreign_option> foreign_options() { return table; }
 

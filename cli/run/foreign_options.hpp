@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace weir::cli::run {
@@ -16,6 +17,9 @@ struct foreign_option {
   std::string_view names;    ///< "-S --sshlogin": all that mean the same
   std::string_view instead;  ///< a clause: "start weir-worker on the other machines"
 };
+
+/// GNU parallel spells its long options with and without the dashes between words.
+[[nodiscard]] std::string without_dashes(std::string_view name);
 
 [[nodiscard]] std::span<const foreign_option> foreign_options();
 

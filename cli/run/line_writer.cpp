@@ -45,7 +45,7 @@ void line_writer::add(const result& answer) {
     ++counts_.failed;
     flush();
     const auto message = answer.details ? answer.details->message : std::string();
-    aside_([&] {
+    aside_('\n', [&] {
       err_.write("weir run: task " + std::to_string(answer.id.seq) + " failed: " + message +
                  "\n");
     });
@@ -61,7 +61,7 @@ void line_writer::add(const result& answer) {
 void line_writer::flush() try {
   if (pending_.empty()) return;
   if (on_terminal_)
-    aside_([&] { out_.write(pending_); });
+    aside_(pending_.back(), [&] { out_.write(pending_); });
   else
     out_.write(pending_);
   pending_.clear();

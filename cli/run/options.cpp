@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <thread>
 
 namespace weir::cli::run {
@@ -271,6 +272,8 @@ unsigned parse_jobs(const std::string& text) {
   const bool percent = digits.ends_with('%');
   if (percent) digits.remove_suffix(1);
   double n = number_in(text, digits, "--jobs");
+  if (!percent && n != std::floor(n))
+    throw error(exit_code::usage, "--jobs " + text + ": not a whole number");
   if (percent) n = processors() * n / 100;
   if (sign == '+') n = processors() + n;
   if (sign == '-') n = processors() - n;

@@ -91,6 +91,11 @@ struct settings {
 /// CLI::App::remaining().
 void declare(CLI::App& app, settings& s);
 
+/// Whether it goes on with what its joblog has.
+[[nodiscard]] inline bool goes_on(const settings& s) {
+  return s.resume || s.resume_failed || s.retry_failed;
+}
+
 /// Whatever --jobs says.
 inline constexpr unsigned most_slots = 4096;
 
@@ -112,6 +117,6 @@ struct time_limit {
 
 /// Throws weir::error `usage` if the first word is an option that is not one of ours. What GNU
 /// parallel has and weir has not is answered with what to do instead.
-void refuse_unknown(const std::vector<std::string>& words);
+void refuse_unknown(const std::vector<std::string>& words, const CLI::App& app);
 
 }  // namespace weir::cli::run

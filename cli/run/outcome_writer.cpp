@@ -39,7 +39,7 @@ void outcome_writer::write(const result& outcome) {
     ++counts_.skipped;
   } else {
     const bool counted = known->counted;
-    task = finish(std::move(known), outcome, room_);
+    task = finish(std::move(known), outcome, room_, options_.elsewhere);
     ++counts_.done;
     if (!task->end.ok) ++counts_.failed;
     if (!counted)

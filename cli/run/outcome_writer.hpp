@@ -41,6 +41,7 @@ class outcome_writer final : public result_store {
   struct options {
     bool keep_order = false;
     bool print = true;
+    answers elsewhere = answers::none;
     std::optional<io::joblog> log{};
     std::unique_ptr<result_files> files{};
     std::function<std::string(const task_record&, place)> tag{};

@@ -2,6 +2,7 @@
 
 #include "gather.hpp"
 #include "input.hpp"
+#include "io/output.hpp"
 
 #include <weir/error.hpp>
 
@@ -10,6 +11,28 @@
 #include <utility>
 
 namespace weir::cli::run {
+
+namespace {
+
+/// `--joblog list :::: list` would empty the values before they are read.
+void keep_inputs(const settings& s, const std::vector<source_spec>& sources,
+                 bool from_standard_input) {
+  if (s.dry_run) return;
+  auto inputs = s.files;
+  for (const auto& source : sources)
+    if (source.what == source_spec::kind::file) inputs.push_back(source.file);
+  if (from_standard_input) inputs.emplace_back("-");
+  const auto check = [&](const char* option, const std::string& output) {
+    for (const auto& input : inputs)
+      if (!output.empty() && io::is_same_file(input, output))
+        throw error(exit_code::usage, std::string(option) + " " + output +
+                                          ": values are read from that file: say another one");
+  };
+  check("--joblog", joblog_file(s));
+  check("--results", s.results);
+}
+
+}  // namespace
 
 plan::plan(const settings& s, const std::vector<std::string>& words, plan_options options)
     : stopped_(options.stopped) {
@@ -31,6 +54,7 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
   // One source that is empty.
   if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
   input.nul_allowed = !s.coproc.empty();  // there values are no arguments
+  if (!s.retry_failed) keep_inputs(s, typed.sources, from_standard_input);
   std::unique_ptr<task_source> records;
   if (s.retry_failed) {
     auto failed = std::make_unique<failed_before>(joblog_file(s));

@@ -72,7 +72,7 @@ void printer::put(stream which, std::string_view bytes) {
   if (bytes.empty()) return;
   if (which == stream::err) {
     flush_locked();  // both may be the same file or terminal
-    return aside_([&] { err_.write(bytes); });
+    return aside_(bytes.back(), [&] { err_.write(bytes); });
   }
   if (pending_.size() + bytes.size() > pending_bytes) flush_locked();
   if (bytes.size() >= pending_bytes)
@@ -83,7 +83,7 @@ void printer::put(stream which, std::string_view bytes) {
 
 void printer::write_out(std::string_view bytes) {
   if (on_terminal_)
-    aside_([&] { out_.write(bytes); });
+    aside_(bytes.back(), [&] { out_.write(bytes); });
   else
     out_.write(bytes);
 }

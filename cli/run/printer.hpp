@@ -19,9 +19,9 @@ enum class stream : std::uint8_t { out, err };
 /// Errors     As io::output: broken_pipe when the reader has gone.
 class printer {
  public:
-  /// `aside` calls what it is given, which writes to standard error or to a terminal: a status
-  /// line may be in the way.
-  using write_aside = std::function<void(const std::function<void()>& write)>;
+  /// `aside` calls what it is given, which writes to standard error or to a terminal, `last` as
+  /// the last byte: a status line may be in the way.
+  using write_aside = std::function<void(char last, const std::function<void()>& write)>;
   explicit printer(write_aside aside);
 
   /// All that is left of a task: its output, then its errors. `tag` goes before each line.

@@ -132,29 +132,37 @@ std::vector<std::string> figures(const finished_task& task) {
 
 enum class newlines_within : std::uint8_t { none, quoted };
 
-/// Opens a table. True: it has rows.
+/// How much of a table is whole rows: what is behind them, a crash has left.
+std::uint64_t whole_rows(const std::string& name, newlines_within rows, std::uint64_t& bytes) {
+  std::ifstream in(name, std::ios::binary);
+  std::uint64_t whole = 0;
+  bytes = 0;
+  bool quoted = false;
+  std::string piece(std::size_t{64} * 1024, '\0');
+  while (in.read(piece.data(), static_cast<std::streamsize>(piece.size())), in.gcount() > 0)
+    for (std::streamsize i = 0; i < in.gcount(); ++i) {
+      const char c = piece[static_cast<std::size_t>(i)];
+      ++bytes;
+      if (c == '"' && rows == newlines_within::quoted) quoted = !quoted;
+      if (c == '\n' && !quoted) whole = bytes;
+    }
+  // What could not be read is not what a crash has left.
+  if (!in.eof()) throw error(exit_code::io, "--results " + name + ": it cannot be read");
+  return whole;
+}
+
+/// Opens a table, which nobody else writes meanwhile: a row is written in pieces. True: it has
+/// rows.
 bool open_table(std::optional<io::output>& file, const std::string& name,
                 io::if_exists existing, newlines_within rows) {
   std::uint64_t whole = 0;
-  std::error_code unknown;  // what is wrong with it, opening it says
-  if (existing == io::if_exists::append && fs::is_regular_file(name, unknown)) {
-    std::ifstream in(name, std::ios::binary);
-    std::uint64_t at = 0;
-    bool quoted = false;
-    std::string piece(std::size_t{64} * 1024, '\0');
-    while (in.read(piece.data(), static_cast<std::streamsize>(piece.size())), in.gcount() > 0)
-      for (std::streamsize i = 0; i < in.gcount(); ++i) {
-        const char c = piece[static_cast<std::size_t>(i)];
-        ++at;
-        if (c == '"' && rows == newlines_within::quoted) quoted = !quoted;
-        if (c == '\n' && !quoted) whole = at;
-      }
-    // What could not be read is not what a crash has left.
-    if (!in.eof()) throw error(exit_code::io, "--results " + name + ": it cannot be read");
-    if (at > whole && ::truncate(name.c_str(), static_cast<off_t>(whole)) != 0)
+  const auto go_on = [&](io::output& table) {
+    std::uint64_t bytes = 0;
+    whole = whole_rows(name, rows, bytes);
+    if (bytes > whole && ::ftruncate(table.fd(), static_cast<off_t>(whole)) != 0)
       throw error(exit_code::io, "--results " + name + ": " + std::strerror(errno));
-  }
-  file.emplace(io::output::to_file(name, existing));
+  };
+  file.emplace(io::output::to_file(name, existing, io::claim::alone, go_on));
   return whole > 0;
 }
 

@@ -61,7 +61,7 @@ int run_main(int argc, const char* const* argv) {
       },
       [&](nodes::node_context& context) {
         try {
-          const int status = run::run_session(s, parsed->remaining(), context);
+          const int status = run::run_session(s, *parsed, context);
           ended_well = true;
           return status;
         } catch (const io::broken_pipe&) {

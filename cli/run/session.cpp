@@ -5,6 +5,7 @@
 #include "exec/command.hpp"
 #include "feeder.hpp"
 #include "governor.hpp"
+#include "io/joblog.hpp"
 #include "line_writer.hpp"
 #include "outcome_writer.hpp"
 #include "plan.hpp"
@@ -36,6 +37,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -74,12 +76,14 @@ class session {
   void on_tick();
   void end_if_stuck();
   [[nodiscard]] std::function<void()> status();
+  [[nodiscard]] std::optional<std::uint64_t> in_flight();
   void tell_ventilator();
   [[nodiscard]] int conclude(bool read_all);
   [[nodiscard]] governor_options rules();
   [[nodiscard]] printer::write_aside aside();
   [[nodiscard]] plan_options reading();
   [[nodiscard]] std::size_t input_under_way() const;
+  [[nodiscard]] std::optional<io::joblog> gone_on_with() const;
   [[nodiscard]] outcome_writer::options output();
   [[nodiscard]] ventilator_options node();
 
@@ -91,14 +95,15 @@ class session {
   governor rules_;
   run_counts counts_;
   status_line status_;
-  teller tell_;  // the watcher's, too
-  std::atomic<int> ended_by_ = 0;
   std::mutex tasks_mutex_;
   ventilator* tasks_ = nullptr;  // while it runs
+  teller tell_;                  // the watcher's, too
+  std::atomic<int> ended_by_ = 0;
   // The watcher's alone:
   std::uint64_t over_ = 0;
   std::chrono::steady_clock::time_point came_further_{};
   nodes::watcher watch_;  // before the first byte of input: it may be long in coming
+  std::optional<io::joblog> log_;
   plan plan_;
   spool room_;
   printer print_;
@@ -129,6 +134,7 @@ session::session(const settings& s, const std::vector<std::string>& words,
       tell_(context.say, status()),
       watch_(
           signals_, [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
+      log_(gone_on_with()),
       plan_(s, words, reading()),
       print_(aside()),
       table_(most_in_hand, input_under_way()),
@@ -173,7 +179,9 @@ governor_options session::rules() {
 }
 
 printer::write_aside session::aside() {
-  return [this](const std::function<void()>& write) { context_.say.aside(write); };
+  return [this](char last, const std::function<void()>& write) {
+    context_.say.aside(last, write);
+  };
 }
 
 plan_options session::reading() {
@@ -192,21 +200,32 @@ std::size_t session::input_under_way() const {
   return settings_.pipe ? std::max(usual, (jobs_ + 2) * settings_.block) : usual;
 }
 
+/// A second run that went on with the same joblog would do the same tasks again: this is before
+/// we read it.
+std::optional<io::joblog> session::gone_on_with() const {
+  if (!goes_on(settings_) || settings_.dry_run) return {};
+  return io::joblog("+" + joblog_file(settings_), io::claim::alone);
+}
+
 outcome_writer::options session::output() {
   outcome_writer::options o;
   o.keep_order = settings_.keep_order;
+  if (!settings_.listen.empty()) o.elsewhere = answers::lines;
   if (plan_.tag())
     o.tag = [this](const task_record& task, place where) {
       return plan_.tag()->fill(task.values, where) + "\t";
     };
   local_->tag = o.tag;
-  const bool goes_on = settings_.resume || settings_.resume_failed || settings_.retry_failed;
   if (settings_.dry_run) return o;  // nothing is done, so there is nothing to note
-  if (!settings_.joblog.empty())
-    o.log.emplace(goes_on ? "+" + joblog_file(settings_) : settings_.joblog).flush();
+  if (!settings_.joblog.empty()) {
+    if (!log_) log_.emplace(settings_.joblog);
+    log_->flush();
+    o.log = std::exchange(log_, {});
+  }
   if (!settings_.results.empty()) {
-    o.files = open_results(settings_.results, plan_.command(), plan_.strings(),
-                           goes_on ? io::if_exists::append : io::if_exists::overwrite);
+    o.files =
+        open_results(settings_.results, plan_.command(), plan_.strings(),
+                     goes_on(settings_) ? io::if_exists::append : io::if_exists::overwrite);
     o.print = false;
   }
   return o;
@@ -224,6 +243,8 @@ ventilator_options session::node() {
   if (settings_.coproc.empty()) o.window = most_in_hand;
   o.window_bytes = input_under_way();
   o.max_failures = local_->retries;
+  // The joblog has commands, and no values for workers with commands of their own.
+  o.commands_only = settings_.retry_failed;
   // Our own slots know better: for them --delay and the like do not count.
   if (!settings_.listen.empty() || !settings_.coproc.empty())
     o.task_timeout = parse_timeout(settings_.timeout).fixed;
@@ -348,7 +369,16 @@ void session::end_if_stuck() {
 
 std::function<void()> session::status() {
   if (!status_.wanted()) return {};
-  return [this] { status_.draw(rules_.running_count()); };
+  return [this] { status_.draw(in_flight()); };
+}
+
+/// A coprocess has what it has.
+std::optional<std::uint64_t> session::in_flight() {
+  if (!settings_.coproc.empty()) return {};
+  if (settings_.listen.empty()) return rules_.running_count();
+  const std::lock_guard lock(tasks_mutex_);
+  if (tasks_ == nullptr) return {};
+  return tasks_->stats().in_flight;
 }
 
 /// Commands here that run once for each value see for themselves that they are to end. A
@@ -367,9 +397,8 @@ void session::tell_ventilator() {
 
 int session::conclude(bool read_all) {
   if (plan_.not_asked_for() > 0 && read_all)
-    tell_.notice(std::to_string(plan_.not_asked_for()) +
-                 " tasks of the joblog are not among these: the list or the command has "
-                 "changed");
+    tell_.notice("this list lacks " + nodes::plural(plan_.not_asked_for(), "task") +
+                 " of the joblog: it or the command has changed");
   const std::uint64_t skipped = counts_.skipped;
   if (skipped > 0 || !read_all) {
     std::string text = std::to_string(counts_.done) + " done, " +
@@ -384,14 +413,13 @@ int session::conclude(bool read_all) {
 
 }  // namespace
 
-int run_session(const settings& s, const std::vector<std::string>& words,
-                nodes::node_context& context) {
+int run_session(const settings& s, const CLI::App& parsed, nodes::node_context& context) {
   check_combinations(s);
-  auto command = words;
+  auto command = parsed.remaining();
   if (!command.empty() && command[0] == "--")
     command.erase(command.begin());
   else
-    refuse_unknown(command);
+    refuse_unknown(command, parsed);
   return session(s, command, context).run();
 }
 

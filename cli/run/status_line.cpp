@@ -1,5 +1,7 @@
 #include "status_line.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -15,16 +17,21 @@ std::string bar(std::uint64_t done, std::uint64_t total) {
 
 }  // namespace
 
-void status_line::draw(std::uint64_t running) {
+bool status_line::wanted() const {
+  return (settings_.bar || settings_.eta || settings_.progress) && say_.shows_status() &&
+         !(settings_.ungroup && ::isatty(STDOUT_FILENO) == 1);
+}
+
+void status_line::draw(std::optional<std::uint64_t> in_flight) {
   const auto now = std::chrono::steady_clock::now();
   rate_.update(counts_.done, now);
   nodes::progress_figures figures;
   figures.done = counts_.done + counts_.left_out;
   figures.failed = counts_.failed;
   if (const std::uint64_t total = total_; total != unknown) figures.total = total;
-  figures.in_flight = running;
+  figures.in_flight = in_flight;
   figures.rate = rate_.per_second();
-  if (settings_.bar && figures.total) figures.note = bar(figures.done, *figures.total);
+  if (settings_.bar && figures.total) figures.bar = bar(figures.done, *figures.total);
   say_.status(figures, now);
 }
 

@@ -20,14 +20,13 @@ class status_line {
   status_line(const settings& s, nodes::console& say, const run_counts& counts)
       : settings_(s), say_(say), counts_(counts) {}
 
-  /// Whether any was asked for, and there is a terminal to draw it on.
-  [[nodiscard]] bool wanted() const {
-    return (settings_.bar || settings_.eta || settings_.progress) && say_.shows_status();
-  }
+  /// Whether any was asked for, and there is a terminal to draw it on, which with -u the
+  /// commands write to.
+  [[nodiscard]] bool wanted() const;
   /// There are so many tasks. Without it, neither a bar nor an ETA can be shown.
   void count(std::uint64_t total) { total_ = total; }
-  /// Draws it anew. As often as you like.
-  void draw(std::uint64_t running);
+  /// Draws it anew. As often as you like. How many are in flight may not be known.
+  void draw(std::optional<std::uint64_t> in_flight);
 
  private:
   const settings& settings_;

@@ -127,14 +127,28 @@ std::optional<value_form> strip(string_view suffix) {
   };
 }
 
-/// /RE/TEXT //RE/TEXT
+/// /RE/TEXT //RE/TEXT /#RE/TEXT /%RE/TEXT
 std::optional<value_form> replace(string_view suffix) {
-  const bool all = suffix.starts_with("//");
-  const auto rest = suffix.substr(all ? 2 : 1);
+  const char where = suffix.size() > 1 ? suffix[1] : '\0';
+  const bool all = where == '/';
+  const bool prefix = where == '#';
+  const bool at_end = where == '%';
+  const auto rest = suffix.substr(all || prefix || at_end ? 2 : 1);
   const auto slash = rest.find('/');
   if (slash == string_view::npos || slash == 0) return std::nullopt;
-  return [what = pattern(rest.substr(0, slash), option_of(suffix)),
-          with = string(rest.substr(slash + 1)), all](string_view value) {
+  const pattern what(rest.substr(0, slash), option_of(suffix));
+  const string with(rest.substr(slash + 1));
+  if (prefix)
+    return [what, with](string_view value) {
+      const auto n = what.longest_prefix(value);
+      return n ? with + string(value.substr(*n)) : string(value);
+    };
+  if (at_end)
+    return [what, with](string_view value) {
+      const auto n = what.longest_suffix(value);
+      return n ? string(value.substr(0, value.size() - *n)) + with : string(value);
+    };
+  return [what, with, all](string_view value) {
     return substitute(value, what, all, false,
                       [&](string_view) -> const string& { return with; });
   };

@@ -228,9 +228,37 @@ TEST_SUITE("a finished task") {
     CHECK(table.finish(1, std::move(attempt), 1));
     weir::result outcome;
     outcome.attempt = 1;
-    const auto task = finish(table.take(1), outcome, room);
+    const auto task = finish(table.take(1), outcome, room, answers::lines);
     CHECK(task.record->input.capacity() <= std::string().capacity());
     CHECK(task.sent == 100'000);
+    CHECK(task.out.empty());
+  }
+
+  TEST_CASE("elsewhere: what a command wrote is as it is, and what was answered is a line") {
+    spool room;
+    task_table table(10, 1'000'000);
+    weir::outcome_details of_command;
+    of_command.exit_code = 0;
+    std::uint64_t seq = 0;
+    const auto printed = [&](std::string_view payload, const weir::outcome_details* details,
+                             answers how) {
+      ++seq;
+      table.add(seq, seq, {});
+      weir::result outcome;
+      outcome.attempt = 1;
+      outcome.payload = payload;
+      outcome.details = details;
+      std::string text;
+      finish(table.take(seq), outcome, room, how)
+          .out.for_each_piece([&](std::string_view piece) { text += piece; });
+      return text;
+    };
+    CHECK(printed("a", &of_command, answers::lines) == "a");
+    CHECK(printed("", &of_command, answers::lines).empty());
+    CHECK(printed("a", nullptr, answers::lines) == "a\n");
+    CHECK(printed("a\n", nullptr, answers::lines) == "a\n");
+    CHECK(printed("", nullptr, answers::lines) == "\n");
+    CHECK(printed("", nullptr, answers::none).empty());
   }
 }
 
@@ -313,7 +341,7 @@ TEST_SUITE("-j") {
     CHECK(parse_jobs("-100000") == 1);
     CHECK(parse_jobs("+1") == parse_jobs("100%") + 1);
     CHECK(parse_jobs("200%") == 2 * parse_jobs("100%"));
-    for (const char* wrong : {"", "x", "1x", "%", "+", "1.2.3"})
+    for (const char* wrong : {"", "x", "1x", "%", "+", "1.2.3", "1.5", "+0.5"})
       CHECK_THROWS_AS((void)parse_jobs(wrong), weir::error);
   }
 }

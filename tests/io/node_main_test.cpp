@@ -235,6 +235,10 @@ TEST_SUITE("programs") {
     CHECK(parse_duration("0.5s") == 500ms);
     CHECK(parse_duration("1.5m") == 90s);
     CHECK(parse_duration("2h") == 2h);
+    CHECK(parse_duration("1d3.5h16.6m4s") == 100'000s);
+    CHECK(parse_duration("1m30") == 90s);
+    for (const auto* bad : {"1m-1s", "1mx", "1.2.3", "1m 1s", "ms"})
+      CHECK_THROWS_AS((void)parse_duration(bad), error);
     CHECK(format_interval(90s) == "90s");
     CHECK(format_interval(1500ms) == "1500ms");
     CHECK(format_interval(0ms) == "0ms");

@@ -103,6 +103,43 @@ TEST_SUITE("output") {
     CHECK(content_of(path) == "1\n2\n");
   }
 
+  TEST_CASE("who wants to append alone does not append together with others") {
+    const temp_dir dir;
+    const std::string path = dir.path("results");
+    const auto refused = [&](claim held) {
+      try {
+        (void)output::to_file(path, if_exists::append, held);
+        return false;
+      } catch (const error& e) {
+        return e.code() == exit_code::in_use;
+      }
+    };
+    {
+      const output some = output::to_file(path, if_exists::append, claim::whole_run);
+      CHECK(refused(claim::alone));
+    }
+    const output all = output::to_file(path, if_exists::append, claim::alone);
+    CHECK(refused(claim::whole_run));
+    CHECK(refused(claim::alone));
+  }
+
+  TEST_CASE("what is appended is a line of its own, and only the first looks for that") {
+    const temp_dir dir;
+    const std::string path = dir.file("results", "no end");
+    const auto open = [&] {
+      return output::to_file(path, if_exists::append, claim::whole_run, end_last_line);
+    };
+    output one = open();
+    one.write("half a ");
+    output other = open();
+    one.write("line\n");
+    other.write("1\n");
+    CHECK(content_of(path) == "no end\nhalf a line\n1\n");
+    CHECK_NOTHROW((void)output::to_file(dir.path("new"), if_exists::append, claim::whole_run,
+                                        end_last_line));
+    CHECK(content_of(dir.path("new")).empty());
+  }
+
   TEST_CASE("a full disk is an I/O error that names the file") {
     output out = output::to_file("/dev/full", if_exists::refuse);
     try {

@@ -4,6 +4,7 @@
 #include "io_support.hpp"
 
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include <cstdlib>
 
@@ -32,6 +33,10 @@ class terminal {
   terminal(const terminal&) = delete;
   terminal& operator=(const terminal&) = delete;
   [[nodiscard]] int fd() const { return slave_; }
+  void widen(unsigned short columns) const {
+    const winsize size{24, columns, 0, 0};
+    REQUIRE(::ioctl(slave_, TIOCSWINSZ, &size) == 0);
+  }
   /// Whether `text` is what has been written next. The kernel may hand it over in parts.
   [[nodiscard]] bool shows(std::string_view text) const {
     std::string got;
@@ -72,6 +77,12 @@ TEST_SUITE("progress") {
     CHECK(format_count(1'250'000) == "1.2M");
     CHECK(format_count(3.4e9) == "3.4G");
     CHECK(format_count(999e12) == "999T");
+  }
+
+  TEST_CASE("one is singular") {
+    CHECK(plural(0, "worker") == "0 workers");
+    CHECK(plural(1, "worker") == "1 worker");
+    CHECK(plural(1200, "worker") == "1200 workers");
   }
 
   TEST_CASE("lengths of time have hours only when there are some") {
@@ -123,6 +134,13 @@ TEST_SUITE("progress") {
     CHECK(meter.per_second() == doctest::Approx(5000).epsilon(0.05));
     for (int tenth = 201; tenth <= 500; ++tenth) meter.update(count, t0 + tenth * 100ms);
     CHECK(meter.per_second() < 50);
+  }
+
+  TEST_CASE("the rate of few tasks is right as soon as one of them is done") {
+    rate_meter meter;
+    for (int tenth = 0; tenth <= 10; ++tenth)
+      meter.update(static_cast<std::uint64_t>(tenth) / 5, t0 + tenth * 100ms);
+    CHECK(meter.per_second() == doctest::Approx(2));
   }
 }
 
@@ -195,5 +213,38 @@ TEST_SUITE("console") {
     say.clear();
     say.error("last");
     CHECK(tty.shows("w: last\r\n"));
+  }
+
+  TEST_CASE("there is room for ^C behind the status line, however narrow the terminal is") {
+    const auto drawn = [](unsigned short columns, const std::string& line) {
+      const terminal tty;
+      tty.widen(columns);
+      console("w", level::notice, tty.fd()).status({}, t0 + 1s);
+      return tty.shows("\r\x1b[K" + line + (line.empty() ? "" : "\r\x1b[K"));
+    };
+    CHECK(drawn(1, ""));
+    CHECK(drawn(3, ""));
+    CHECK(drawn(4, "0"));
+    CHECK(drawn(13, "0 done"));
+    CHECK(drawn(14, "0 done  0/s"));
+  }
+
+  TEST_CASE(
+      "a status line is not drawn over a line that has no end, and messages not behind it") {
+    const terminal tty;
+    console say("w", level::notice, tty.fd());
+    const auto write = [&](const std::string& text) {
+      say.aside(text.back(), [&] { CHECK(::write(tty.fd(), text.data(), text.size()) > 0); });
+    };
+    say.status({}, t0 + 1s);
+    write("no end");
+    say.status({}, t0 + 2s);
+    write(", but now\n");
+    say.status({}, t0 + 3s);
+    CHECK(tty.shows("\r\x1b[K0 done  0/s\r\x1b[Kno end, but now\r\n\r\x1b[K0 done  0/s"));
+    write("again");
+    say.error("e");
+    say.status({}, t0 + 4s);
+    CHECK(tty.shows("\r\x1b[Kagain\r\nw: e\r\n\r\x1b[K0 done  0/s"));
   }
 }

@@ -226,6 +226,44 @@ TEST_SUITE("joblog") {
     CHECK(lines_after("+" + dir.path("log")) == 3);
     CHECK(lines_after(dir.path("log")) == 2);
   }
+
+  TEST_CASE("what a crash has cut short is cut off, and what somebody else wrote is ended") {
+    const temp_dir dir;
+    const std::string header =
+        "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+    const std::string task = "1\t:\t0.000\t     0.000\t0\t1\t0\t0\techo 1\n";
+    const auto gone_on_with = [&](const std::string& before) {
+      const joblog log("+" + dir.file("log", before));
+      return content_of(dir.path("log"));
+    };
+    CHECK(gone_on_with("") == header);
+    CHECK(gone_on_with("Seq\tHo") == header);
+    CHECK(gone_on_with(header + task) == header + task);
+    for (const std::size_t left : {1U, 2U, 20U, 32U})  // of the second line
+      CHECK(gone_on_with(header + task + task.substr(0, left)) == header + task);
+    CHECK(gone_on_with(task + task.substr(0, 1)) == task);  // parallel's +FILE has no header
+    CHECK(gone_on_with(header + "a note") == header + "a note\n");
+    CHECK(gone_on_with("notes\n2\t:") == "notes\n2\t:\n");
+    CHECK(gone_on_with("3") == "3\n");
+    const std::string longer(10'000, 'x');
+    CHECK(gone_on_with(header + "1\t" + longer) == header);
+    CHECK(gone_on_with(longer) == longer + "\n");
+  }
+
+  TEST_CASE("those that begin a log together write one header, and cut nothing off") {
+    const temp_dir dir;
+    joblog one("+" + dir.path("log"));
+    joblog other("+" + dir.path("log"));
+    for (joblog* log : {&one, &other}) {
+      log->write(run_of(1, {"x"}), source_number(0));
+      log->flush();
+    }
+    output::to_file(dir.path("log"), if_exists::append).write("1\t:");  // as if one were at it
+    const joblog third("+" + dir.path("log"));
+    const std::string text = content_of(dir.path("log"));
+    CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+    CHECK(text.ends_with("1\t:"));
+  }
 }
 
 }  // namespace result_writer_test

@@ -206,6 +206,19 @@ class Failures(Case):
     def test_of_failed_records_a_short_one_comes_last(self):
         self.assertIn(self.failed_file("--record", "2", text=b"aabbc"), (b"aabbc", b"bbaac"))
 
+    def test_failed_short_records_of_several_inputs_can_be_fed_in_again(self):
+        tasks, failed = self.endpoint(), self.path("failed")
+        inputs = [self.write(name, text) for name, text in (("i1", b"aab"), ("i2", b"cc"), ("i3", b"d"), ("i4", b"eef"))]
+        node = self.ventilator("--bind", tasks, "--record", "2", "--failed", failed, "--max-attempts", "1", *inputs)
+        self.worker("--from", tasks, "--", "false")
+        self.ends(node, 1)
+        self.assertSays(node, "failed short records of further inputs are in .*/failed.2 to .*/failed.3")
+        again = self.ventilator("--bind", tasks, "--record", "2", "--output-format", "lines", failed, failed + ".2",
+                                failed + ".3")
+        self.worker("--from", tasks, *ECHO)
+        self.ends(again, 0)
+        self.assertOnce(again.lines(), [b"aa", b"b", b"cc", b"d", b"ee", b"f"])
+
     def test_what_is_too_large_to_be_a_task_is_no_failed_task(self):
         tasks, failed = self.endpoint(), self.path("failed")
         node = self.ventilator("--bind", tasks, "--failed", failed, "--max-attempts", "1",

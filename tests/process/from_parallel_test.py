@@ -103,6 +103,20 @@ class Verb(Case):
                     self.assertIn(text, said)
                     self.assertEqual(node.stdout(), b"")
 
+    def test_parallels_other_spellings_of_what_is_offered_name_the_one_that_is(self):
+        page = {plain(name): name for name, (what, _) in rows().items() if what != "not offered"}
+        shown = self.weir("run", "--help-all")
+        self.ends(shown, 0)
+        offered = set(re.findall(r"(?<![\w-])--?[A-Za-z0-9][\w-]*", shown.stdout().decode()))
+        for names in in_program():
+            if any(plain(name) in page for name in names):
+                for name in set(names) - offered - SILENCED:
+                    with self.subTest(option=name):
+                        node = self.weir("run", name, "true", ":::", "a")
+                        self.ends(node, 255)
+                        self.assertSays(node, name + r"( is not offered)?: use -")
+                        self.assertIn(re.search(r": use (\S+)", node.stderr()).group(1), names)
+
     def test_perl_in_a_replacement_string_is_refused(self):
         node = self.weir("run", "echo", "{= s/a/b/ =}", ":::", "a")
         self.ends(node, 255)

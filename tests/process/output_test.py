@@ -178,6 +178,13 @@ class WhereTo(Case):
         self.ends(node, 0)
         self.assertEqual(self.read("out"), b"old\nnew\n")
 
+    def test_what_is_appended_to_a_last_line_without_an_end_is_a_line_of_its_own(self):
+        self.write("log", b"my notes")
+        node, _ = self.run_into("--out", self.write("out", b"old"), "--append", "--joblog", "+" + self.path("log"))
+        self.ends(node, 0)
+        self.assertEqual(self.read("out"), b"old\nnew\n")
+        self.assertRegex(self.read("log"), b"^my notes\n1\t.*\n$")
+
     def test_overwrite_replaces_it(self):
         node, _ = self.run_into("--out", self.write("out", b"old and longer\n"), "--overwrite")
         self.ends(node, 0)

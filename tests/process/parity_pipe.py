@@ -29,6 +29,8 @@ RECORDS = [
          stdin=b"h\n1\n2\n3\n", out=b"\nh\n1\n2\n\nh\n3\n"),
     case("a record longer than the block", "--pipe", "--block", "10", "-k", "wc -c",
          stdin=b"x" * 1000 + b"\n", out=b"1001\n"),
+    case("--recend with nothing, and so many bytes", "--pipe", "--recend", "", "-N2", "-k", "-j1", SHOW, stdin=b"abcde",
+         out=b"\nab\ncd\ne"),
     case("bytes that are not text", "--pipe", "--recend", "", "--block", "1000", "-k", "cat",
          stdin=bytes(range(256)) * 40, out=bytes(range(256)) * 40),
 ]

@@ -64,6 +64,15 @@ class Commands(Runs):
     def test_what_would_be_ignored_or_overwritten_is_refused(self):
         self.run_it("--pipe", "-a", self.path("list"), "wc", code=255)
         self.assertIn("leave out -a, or use < FILE", self.said)
+        values = self.write("list", b"a\nb\n")
+        os.symlink(values, self.path("link.csv"))
+        for outputs in (("--joblog", values), ("--joblog", "+" + values), ("--results", self.path("link.csv"))):
+            with open(values, "rb") as stdin:
+                for arguments, how in ((("echo", "::::", values), {}), (("-a", values, "echo"), {}),
+                                       (("echo",), {"input": stdin}), (("--pipe", "cat"), {"input": stdin})):
+                    self.run_it(*outputs, *arguments, code=255, **how)
+                    self.assertIn("values are read from that file", self.said)
+        self.assertEqual(self.read("list"), b"a\nb\n")
         self.run_it("--timeout", "-1", "echo", ":::", "1", code=255)
         self.assertIn("--timeout: '-1' is not a length of time", self.said)
 

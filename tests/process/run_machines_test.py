@@ -3,10 +3,11 @@ import os
 import signal
 
 from run_case import Runs
+from screen import TerminalCase
 from support import exists, main, quiet, wait_until
 
 
-class OtherMachines(Runs):
+class OtherMachines(Runs, TerminalCase):
     """Workers that join while it runs, here as other processes."""
 
     def setUp(self):
@@ -29,6 +30,21 @@ class OtherMachines(Runs):
         self.assertOnce([line.split()[1] for line in lines], [str(n) for n in range(20)])
         self.assertEqual({line.split()[0] for line in lines}, {"here", "there"})
 
+    def test_what_a_coprocess_answers_there_is_a_line_and_what_a_command_writes_is_as_it_is(self):
+        for mode, expected in ((("--coproc", "--", "sed", "-u", "s/^a$//"), b"\nb\nc\nhere\n"),
+                               (("--", "printf", "%s"), b"abchere\n")):
+            self.where = self.tcp_endpoint()
+            node = self.start_run("--joblog", self.path("log"), "echo {} >> %s; until [ -e %s ]; do sleep 0.02; done; "
+                                  "echo {}" % (self.path("begun"), self.path("go")), ":::", "here", *"abc")
+            wait_until(lambda: os.path.exists(self.path("begun")), "the first one has begun here")
+            self.worker("--from", self.where, "-j1", *mode)
+            wait_until(lambda: self.read("log").count(b"\n") == 4, "the others are done there")
+            self.write("go", b"")
+            self.ends(node, 0)
+            self.assertEqual(sorted(node.stdout()), sorted(expected))
+            for name in ("begun", "go", "log"):
+                os.remove(self.path(name))
+
     def test_a_worker_that_accepts_commands_runs_the_one_that_came(self):
         script = "[ -n \"$HERE\" ] && while [ ! -e %s ]; do sleep 0.02; done; echo got {}; [ {} != 15 ] || : > %s" % (
             self.path("go"), self.path("go"))
@@ -46,6 +62,14 @@ class OtherMachines(Runs):
         dying.kill()
         self.ends(node, 0)
         self.assertOnce(node.stdout().decode().split(), [str(n) for n in range(60)])
+
+    def test_what_is_in_flight_elsewhere_is_in_the_status_line(self):
+        node, screen = self.on_terminal("weir", "run", "--listen", self.where, "-j1", "--progress",
+                                        "until [ -e %s ]; do sleep 0.02; done; : {}" % self.path("go"), ":::", *"abc")
+        self.worker("--from", self.where, "-j2", "--accept-command")
+        self.drawn(screen, "^0/3 done  3 in flight")
+        self.write("go", b"")
+        self.ends(node, 0)
 
     def test_a_worker_that_leaves_in_good_order_costs_nothing(self):
         node = self.start_run("sh", "-c", "sleep 0.02; echo {}", ":::", *map(str, range(60)))
@@ -128,6 +152,39 @@ class OtherMachines(Runs):
         self.ends(node, 0)
         self.assertEqual(sorted(self.read("begun").split()), sorted(node.stdout().split()))
         self.assertSays(node, "2 done, 18 not")
+
+    def test_a_run_is_gone_on_with_whoever_has_run_what(self):
+        # Here the first one waits until the others have been begun there.
+        command = "echo {} >> %s; until [ -z \"$HERE\" ] || [ $(wc -l < %s) = 8 ]; do sleep 0.02; done; " \
+                  "[ {} != 3 ] || [ -e %s ]" % (self.path("begun"), self.path("begun"), self.path("well"))
+
+        def go(*options, code=0, values=8, env=None):
+            self.write("begun", b"")
+            self.where = self.tcp_endpoint()
+            node = self.start_run("--joblog", self.path("log"), *options, command, ":::", *map(str, range(values)), env=env)
+            self.worker("--from", self.where, "-j2", "--accept-command")
+            self.ends(node, code)
+            return sorted(self.read("begun").split(), key=int)
+
+        self.assertEqual(go("--resume", code=1, env={"HERE": "1"}), [b"%d" % n for n in range(8)])
+        self.assertEqual(len(self.hosts_of(range(1, 9))), 2)
+        self.assertEqual(go("--resume", values=10), [b"8", b"9"])
+        self.assertEqual(go("--resume-failed", code=1, values=11), [b"3", b"10"])
+        self.write("well", b"")
+        self.assertEqual(go("--retry-failed"), [b"3"])
+        self.assertEqual(go("--retry-failed"), [])
+        self.assertEqual(go("--resume-failed", values=11), [])
+
+    def test_what_has_failed_is_not_given_to_workers_as_a_value(self):
+        self.run_it("--joblog", self.path("log"), "[ $AGAIN ] || exit 1; until [ -e %s ]; do sleep 0.02; done; : {}" %
+                    self.path("go"), ":::", "a", "b", code=2)
+        node = self.start_run("--joblog", self.path("log"), "--retry-failed", env={"AGAIN": "1"})
+        worker = self.worker("--from", self.where, "--", "sh", "-c", "echo $1 >> %s" % self.path("there"), "-")
+        self.says(node, "gets no tasks: it does not run commands that come with them")
+        self.write("go", b"")
+        self.ends(node, 0)
+        self.ends(worker, 0)
+        self.assertFalse(os.path.exists(self.path("there")))
 
 
 if __name__ == "__main__":

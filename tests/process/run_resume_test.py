@@ -28,7 +28,7 @@ class Resume(Runs):
         self.go("abc")
         self.assertEqual(self.go("cxab", "--resume"), ["x"])
         self.assertEqual(self.go("yx", "--resume"), ["y"])
-        self.assertIn("3 tasks of the joblog are not among these", self.said)
+        self.assertIn("this list lacks 3 tasks of the joblog", self.said)
 
     def test_a_task_is_known_again_whatever_slot_it_had(self):
         # As jobs end in any order, so do slots come to tasks: here they are the other way round.
@@ -148,6 +148,57 @@ class Resume(Runs):
         self.assertIn("line 1 is not that of a task", self.said)
         self.run_it("--resume", "echo", ":::", "a", code=255)
         self.assertIn("--joblog", self.said)
+
+    def begun(self, *options):
+        """A run that has begun and goes on until the file `go` is there."""
+        node = self.weir("run", "-j1", *options, "until [ -e %s ]; do sleep 0.02; done; echo {}" % self.path("go"),
+                         ":::", "a", "b")
+        wait_until(lambda: os.path.exists(self.path("log")) and self.read("log"), "the joblog has its header")
+        return node
+
+    def test_a_joblog_that_another_run_writes_is_refused_and_left_as_it_is(self):
+        log = self.path("log")
+        for first in (("--joblog", log), ("--resume", "--joblog", log), ("--joblog", "+" + log)):
+            node = self.begun(*first)
+            for second in (("--joblog", log), ("--resume", "--joblog", log), ("--retry-failed", "--joblog", log),
+                           ("--joblog", "+" + log)):
+                if first == second == ("--joblog", "+" + log):
+                    continue  # the next test
+                self.run_it(*second, "echo", ":::", "x", code=255)
+                self.assertIn("log is being written by another process", self.said)
+            self.run_it("--dry-run", "--joblog", log, "echo", ":::", "x")
+            self.write("go", b"")
+            self.ends(node, 0)
+            self.assertEqual([row[-1].split()[-1] for row in self.joblog().values()], ["a", "b"])
+            os.remove(self.path("go"))
+            os.remove(log)
+
+    def test_two_runs_may_append_to_one_joblog(self):
+        log = ("--joblog", "+" + self.path("log"))
+        node = self.begun(*log)
+        self.run_it("-j1", *log, "echo", ":::", "x", "y")
+        self.write("go", b"")
+        self.ends(node, 0)
+        head, *rows = self.read("log").splitlines()
+        self.assertTrue(head.startswith(b"Seq"))
+        self.assertEqual([row.split()[-1] for row in rows], [b"x", b"y", b"a", b"b"])
+
+    def test_a_table_of_results_that_another_run_writes_is_refused_and_left_as_it_is(self):
+        for table in ("r.csv", "r.tsv", "r.json"):
+            results = ("--results", self.path(table))
+            node = self.begun("--joblog", self.path("log"), *results)
+            wait_until(lambda: os.path.exists(self.path(table)), "the table is there")
+            for goes_on in ((), ("--resume", "--joblog", self.path("other"))):
+                self.run_it(*goes_on, *results, "echo", ":::", "x", code=255)
+                self.assertIn(table + " is being written by another process", self.said)
+            self.run_it("--joblog", self.path("2" + table), "--results", self.path("2" + table), "true", ":::", "x",
+                        code=255)
+            self.assertIn("is given twice", self.said)
+            self.write("go", b"")
+            self.ends(node, 0)
+            self.assertEqual(self.read(table).count(b"until"), 2)
+            for name in ("go", "log"):
+                os.remove(self.path(name))
 
 
 if __name__ == "__main__":

@@ -1,74 +1,16 @@
 """weir run's line on a terminal: --bar, --eta and --progress, and what else appears there."""
-import fcntl
 import os
-import pty
-import re
 import signal
-import struct
-import termios
-import threading
 
-from support import PIPE, Case, main, wait_until
+from screen import Screen, TerminalCase
+from support import PIPE, main
 
-ERASE = "\r\x1b[K"
 TURN = "until [ -e %s/{} ]; do sleep 0.02; done"
 
 
-class Screen:
-    """The user's end of a terminal."""
-
-    def __init__(self, columns=80):
-        self.master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.bytes = b""
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self):
-        try:
-            while chunk := os.read(self.master, 65536):
-                self.bytes += chunk
-        except OSError:  # nobody has the other end any more
-            pass
-
-    def given_away(self):
-        """Call it when the program has its end."""
-        os.close(self.slave)
-
-    def drawn(self):
-        """Every status line that was there, one after the other."""
-        text = self.bytes.decode().replace("\r\n", "\n")
-        return [line for line in re.findall(r"\r\x1b\[K([^\r\n]*)", text) if line]
-
-    def lines(self):
-        """What the screen shows in the end: lines, as far as \\r and erasing leave them."""
-        self.reader.join()
-        os.close(self.master)
-        rows, row = [], ""
-        for part in re.split(r"(\r\n|\r\x1b\[K)", self.bytes.decode()):
-            if part == ERASE:
-                row = ""
-            elif part == "\r\n":
-                rows.append(row)
-                row = ""
-            else:
-                row += part
-        return rows + [row]
-
-
-class Status(Case):
-    def on_terminal(self, *arguments, stdout=False, columns=80, **how):
-        screen = Screen(columns)
-        node = self.weir("run", *arguments, stderr=screen.slave, env={"TERM": "xterm", **how.pop("env", {})},
-                         stdout=screen.slave if stdout else None, **how)
-        screen.given_away()
-        return node, screen
-
-    def drawn(self, screen, pattern):
-        """Waits until a line was drawn in which the pattern is found, and returns it."""
-        def look():
-            return next((line for line in screen.drawn() if re.search(pattern, line)), None)
-        return wait_until(look, "%r is drawn" % pattern)
+class Status(TerminalCase):
+    def on_terminal(self, *arguments, **how):
+        return super().on_terminal("weir", "run", *arguments, **how)
 
     def turn(self, name):
         """Lets the task with this value end."""
@@ -77,9 +19,9 @@ class Status(Case):
     def test_a_bar_grows_with_what_is_done_and_is_gone_in_the_end(self):
         node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"abcd")
         line = self.drawn(screen, r"\[ {20}\]")
-        self.assertRegex(line, "^0/4 done  1 in flight  0/s")
+        self.assertRegex(line, r"^0/4 done  \[ +\]  1 in flight  0/s")
         self.turn("a")
-        self.assertRegex(self.drawn(screen, r"\[#{5} {15}\]"), "^1/4 done  1 in flight")
+        self.assertRegex(self.drawn(screen, r"\[#{5} {15}\]"), r"^1/4 done  \[.*\]  1 in flight")
         self.turn("b")
         self.turn("c")
         self.assertRegex(self.drawn(screen, r"\[#{15} {5}\]"), "^3/4 done")
@@ -109,7 +51,7 @@ class Status(Case):
     def test_failures_are_counted(self):
         node, screen = self.on_terminal("-j1", "--bar", (TURN + "; [ {} != a ]") % self.dir, ":::", *"ab")
         self.turn("a")
-        self.assertRegex(self.drawn(screen, "failed"), "^1/2 done  1 failed  1 in flight")
+        self.assertRegex(self.drawn(screen, "failed"), r"^1/2 done  \[.*\]  1 failed  1 in flight")
         self.turn("b")
         self.ends(node, 1)
 
@@ -119,7 +61,7 @@ class Status(Case):
             self.turn(name)
         self.ends(self.weir("run", *command, *"ab"), 0)
         node, screen = self.on_terminal("--bar", "--resume", *command, *"abcd")
-        self.assertRegex(self.drawn(screen, "^2/4 done"), r"\[#{10} {10}\]$")
+        self.assertRegex(self.drawn(screen, "^2/4 done"), r"\[#{10} {10}\]")
         self.turn("c")
         self.turn("d")
         self.ends(node, 0)
@@ -135,7 +77,7 @@ class Status(Case):
     def test_how_many_tasks_a_coprocess_has_before_it_is_shown(self):
         node, screen = self.on_terminal("-j1", "--bar", "--coproc", "read x; until [ -e %s/a ]; do sleep 0.02; done; "
                                         "echo $x; while read x; do echo $x; done" % self.dir, ":::", *"abcd")
-        self.drawn(screen, r"^0/4 done .*\[ {20}\]$")
+        self.drawn(screen, r"^0/4 done  \[ {20}\]")
         self.turn("a")
         self.ends(node, 0)
 
@@ -150,6 +92,32 @@ class Status(Case):
             self.assertEqual(screen.lines(), [text + name for name in "abcd" for text in ("out ", "err ")] + [""])
             for name in "abcd":
                 os.remove(self.path(name))
+
+    def test_output_whose_last_line_has_no_end_is_not_erased(self):
+        for options in ((), ("--line-buffer",)):
+            node, screen = self.on_terminal("-j1", "--bar", *options, TURN % self.dir + "; printf {}; [ {} != b ] || echo",
+                                            ":::", *"abcd", stdout=True)
+            self.drawn(screen, "^0/4 done")
+            self.turn("a")
+            self.turn("b")
+            self.drawn(screen, "^2/4 done")  # not before the line has ended
+            self.turn("c")
+            self.turn("d")
+            self.ends(node, 0)
+            self.assertEqual(screen.lines(), ["ab", "cd"])
+            for name in "abcd":
+                os.remove(self.path(name))
+
+    def test_nothing_is_drawn_where_commands_write_by_themselves(self):
+        node, screen = self.on_terminal("-j1", "--bar", "-u", "printf {}; sleep 0.3", ":::", *"ab", stdout=True)
+        self.ends(node, 0)
+        self.assertEqual(screen.bytes, b"ab")
+        node, screen = self.on_terminal("-j1", "--bar", "-u", TURN % self.dir + "; printf {}", ":::", *"ab")
+        self.drawn(screen, "^0/2 done")
+        self.turn("a")
+        self.turn("b")
+        self.ends(node, 0)
+        self.assertEqual(node.stdout(), b"ab")
 
     def test_answers_of_a_coprocess_do_not_run_into_the_line(self):
         node, screen = self.on_terminal("-j1", "--progress", "--coproc", "cat", input=PIPE, stdout=True)
@@ -166,6 +134,13 @@ class Status(Case):
         self.ends(node, 128 + signal.SIGTERM)
         self.assertEqual(screen.lines(), ["weir run: ending what runs (again to kill it)",
                                           "weir run: 0 done, 1 not; with --joblog FILE it could be resumed", ""])
+
+    def test_a_bar_is_there_if_there_is_room_for_it_whatever_else_is_left_out(self):
+        node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"ab", columns=36)
+        self.assertRegex(self.drawn(screen, "^0/2 done"), r"^0/2 done  \[ {20}\]$")
+        self.turn("a")
+        self.turn("b")
+        self.ends(node, 0)
 
     def test_the_line_is_no_longer_than_the_terminal_is_wide(self):
         node, screen = self.on_terminal("-j1", "--bar", TURN % self.dir, ":::", *"ab", columns=30)

@@ -91,4 +91,30 @@ TEST_SUITE("ventilator: withdraw") {
   }
 }
 
+TEST_SUITE("ventilator: commands only") {
+  TEST_CASE("a worker with a command of its own gets no task, and that is said") {
+    auto options = ventilator::defaults();
+    options.commands_only = true;
+    ventilator v(options);
+    v.hears(10, hello{wire_version, who(role::worker, 10)});
+    (void)take<welcome>(v.out, 10);
+    REQUIRE(v.out.notices.size() == 1);
+    CHECK(v.out.notices[0].text.find("--accept-command") != std::string::npos);
+    v.out.notices.clear();
+    v.hears(10, window{4, 1 << 20, true, {}});
+    v.feeds(3);
+    CHECK(silent(v.out));
+
+    auto taker = who(role::worker, 11);
+    taker.takes_commands = true;
+    v.hears(11, hello{wire_version, taker});
+    (void)take<welcome>(v.out, 11);
+    v.out.notices.clear();
+    v.hears(11, window{4, 1 << 20, true, {}});
+    v.tick();
+    CHECK(v.given(11) == seq_ranges{{1, 3}});
+    CHECK(silent(v.out));
+  }
+}
+
 }  // namespace ventilator_withdraw_test

@@ -44,6 +44,10 @@ struct ventilator_options : node_options {
   std::function<void(const task_id&, std::uint64_t done, std::uint64_t total,
                      std::string_view text)>
       on_progress{};
+  /// Only workers that run the command which comes with a task get any: the others would take a
+  /// payload that only stands for it for what their own command wants. Local slots get
+  /// commands.
+  bool commands_only = false;
   /// In order of the tasks; only without a sink. See sink_options.
   bool keep_order = false;
 };

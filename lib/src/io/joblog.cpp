@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <string>
 #include <string_view>
 
 namespace weir::io {
@@ -16,42 +18,78 @@ constexpr std::string_view header =
     "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
 constexpr std::size_t runtime_width = 10;
+/// Enough of a file to know a joblog: a number of 64 bits and a TAB.
+constexpr std::size_t begins_with = 21;
 
-/// A line that a crash has cut short would otherwise be the beginning of the next one.
-/// A file of one line that does not end is a joblog only if that is the header's beginning.
-bool begins_header(int fd, off_t size) {
-  std::string text(static_cast<std::size_t>(std::min<off_t>(size, header.size() + 1)), '\0');
-  if (::pread(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
-    return false;
-  return header.starts_with(text);
+/// Of a file that can be read, what is behind its last newline, and where that is.
+struct unfinished_line {
+  off_t at = 0;
+  std::string text;
+};
+
+std::string read_at(int fd, off_t at, std::size_t most) {
+  std::string text(most, '\0');
+  const ssize_t got = ::pread(fd, text.data(), text.size(), at);
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return text;
 }
 
-void cut_partial_line(const std::string& file) {
-  const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
-  struct stat about {};
-  if (fd < 0 || ::fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
-    if (fd >= 0) ::close(fd);
-    return;  // opening it for good says what is wrong
+unfinished_line last_line(int fd, off_t size) {
+  unfinished_line last{size, {}};
+  constexpr off_t piece = 4096;
+  while (last.at > 0) {
+    const off_t from = std::max<off_t>(last.at - piece, 0);
+    const auto text = read_at(fd, from, static_cast<std::size_t>(last.at - from));
+    const auto newline = text.rfind('\n');
+    const auto begin = newline == text.npos ? 0 : newline + 1;
+    last.text.insert(0, text, begin);
+    last.at = from + static_cast<off_t>(begin);
+    if (begin > 0 || text.empty()) break;
   }
-  off_t end = about.st_size;
-  char last = '\n';
-  while (end > 0 && ::pread(fd, &last, 1, end - 1) == 1 && last != '\n') --end;
-  if (end == 0 && about.st_size > 0 && !begins_header(fd, about.st_size)) end = about.st_size;
-  // Where that is not possible the line stays, and reading the log says which one it is.
-  if (end < about.st_size) [[maybe_unused]]
-    const int ignored = ::ftruncate(fd, end);
-  ::close(fd);
+  return last;
 }
 
-output open_log(const std::string& file, claim held) {
-  if (!file.starts_with('+')) return output::to_file(file, if_exists::overwrite, held);
-  cut_partial_line(file.substr(1));
-  return output::to_file(file.substr(1), if_exists::append, held);
+/// Whether a line of a joblog begins like this.
+bool begins_line(std::string_view text) {
+  const auto number = text.find_first_not_of("0123456789");
+  return header.starts_with(text.substr(0, header.size())) ||
+         (number != 0 && number != text.npos && text[number] == '\t');
+}
+
+bool is_number(std::string_view text) {
+  return text.find_first_not_of("0123456789") == text.npos;
+}
+
+/// A line that a crash has cut short would otherwise be the beginning of the next one, and what
+/// is left of its command must not be run.
+void cut_last_line(const output& log) {
+  const int fd = ::open(log.name().c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat about {};
+  if (fd >= 0 && ::fstat(fd, &about) == 0) {
+    const auto last = last_line(fd, about.st_size);
+    if (begins_line(read_at(fd, 0, begins_with)) &&
+        (begins_line(last.text) || is_number(last.text))) [[maybe_unused]]
+      const int ignored = ::ftruncate(log.fd(), last.at);
+  }
+  if (fd >= 0) ::close(fd);
 }
 
 bool has_content(int fd) {
   struct stat about {};
   return ::fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0;
+}
+
+void go_on(output& log) {
+  cut_last_line(log);
+  // Where it could not be cut it stays, and reading the log says which one it is.
+  end_last_line(log);
+  // At once: whoever comes second finds it there.
+  if (!has_content(log.fd())) log.write(header);
+}
+
+output open_log(const std::string& file, claim held) {
+  if (!file.starts_with('+')) return output::to_file(file, if_exists::overwrite, held);
+  return output::to_file(file.substr(1), if_exists::append, held, go_on);
 }
 
 // A host is whatever a worker calls itself: it must not add columns or lines.

@@ -28,7 +28,9 @@ struct joblog_entry {
 ///   Seq Host Starttime JobRuntime Send Receive Exitval Signal Command
 ///
 /// As in GNU parallel, the file is begun afresh, or appended to if it is written `+FILE`.
-/// A last line that has no end is cut off before that.
+/// Before that, a task's line that has no end is cut off, as a crash has left it; any other
+/// gets an end.
+///
 /// Differences for results, as the sink does not see what a task was: Command holds the task's
 /// identity (source, ':', seq), Send is 0. Receive is the length of the output. Exitval is the
 /// command's exit code; without one, 0 for a task that succeeded, else the number of its
@@ -42,7 +44,7 @@ struct joblog_entry {
 /// Errors     Constructor: as output::to_file. flush: as output::write.
 class joblog {
  public:
-  explicit joblog(const std::string& file, claim held = claim::none);
+  explicit joblog(const std::string& file, claim held = claim::whole_run);
 
   void write(const proto::result_run& run, const source_id& source);
   /// For who knows what the tasks are.

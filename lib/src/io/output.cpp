@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
+#include <thread>
 #include <utility>
 
 namespace weir::io {
@@ -35,13 +37,29 @@ bool look_at(const std::string& path, int standard, struct stat& about) {
   return (path == "-" ? ::fstat(standard, &about) : ::stat(path.c_str(), &about)) == 0;
 }
 
+/// Whoever comes first to a file that some append to has it alone for a moment.
+constexpr auto others_are_first = std::chrono::seconds(1);
+constexpr auto look_again = std::chrono::milliseconds(5);
+
+/// False: another process has it. Some network file systems have no locks: there it goes
+/// without.
+bool try_lock(int fd, int kind) {
+  return ::flock(fd, kind | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+enum class place : std::uint8_t { first, among_others };
+
 /// The lock goes when the last descriptor does, so with the process, however it ends.
-void claim_file(int fd, const std::string& path, if_exists existing) {
-  const int kind = existing == if_exists::append ? LOCK_SH : LOCK_EX;
-  // Some network file systems have no locks: there it goes without.
-  if (::flock(fd, kind | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    throw error(exit_code::in_use,
-                path + " is being written by another process (or is given twice)");
+place claim_file(int fd, const std::string& path, bool shared) {
+  const auto end = std::chrono::steady_clock::now() + others_are_first;
+  for (;;) {
+    if (try_lock(fd, LOCK_EX)) return place::first;
+    if (shared && try_lock(fd, LOCK_SH)) return place::among_others;
+    if (!shared || std::chrono::steady_clock::now() >= end)
+      throw error(exit_code::in_use,
+                  path + " is being written by another process (or is given twice)");
+    std::this_thread::sleep_for(look_again);
+  }
 }
 
 }  // namespace
@@ -59,7 +77,8 @@ output::output(int fd, std::string name, bool owned)
 
 output output::to_fd(int fd, std::string name) { return {fd, std::move(name), false}; }
 
-output output::to_file(const std::string& path, if_exists existing, claim held) {
+output output::to_file(const std::string& path, if_exists existing, claim held,
+                       const std::function<void(output&)>& first) {
   if (path == "-") return to_fd(STDOUT_FILENO, "standard output");
   int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
   if (existing == if_exists::append) flags |= O_APPEND;
@@ -72,7 +91,12 @@ output output::to_file(const std::string& path, if_exists existing, claim held) 
     throw error(
         exit_code::cannot_create,
         path + " exists and is not empty (--append adds to it, --overwrite replaces it)");
-  if (held == claim::whole_run) claim_file(fd, path, existing);
+  if (held != claim::none) {
+    const bool shared = existing == if_exists::append && held == claim::whole_run;
+    const place ours = claim_file(fd, path, shared);
+    if (ours == place::first && existing == if_exists::append && first) first(out);
+    if (ours == place::first && shared) (void)try_lock(fd, LOCK_SH);
+  }
   // Not by O_TRUNC: what another process is writing must still be there when it is refused.
   if (existing == if_exists::overwrite && ::ftruncate(fd, 0) != 0)
     throw_errno(exit_code::cannot_create, "emptying " + path);
@@ -146,6 +170,18 @@ bool output::can_write_now(std::size_t bytes) const {
 void output::fail(int number) const {
   if (number == EPIPE) throw broken_pipe("writing " + name_ + ": nobody reads it any more");
   throw_errno(exit_code::io, "writing " + name_, number);
+}
+
+void end_last_line(output& file) {
+  const int fd = ::open(file.name().c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;  // it can only be written
+  struct stat about {};
+  char last = '\n';
+  if (::fstat(fd, &about) == 0 && about.st_size > 0 &&
+      ::pread(fd, &last, 1, about.st_size - 1) != 1)
+    last = '\n';
+  ::close(fd);
+  if (last != '\n') file.write("\n");
 }
 
 bool is_same_file(const std::string& input, const std::string& output) {

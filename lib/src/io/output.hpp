@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@ enum class if_exists : std::uint8_t { refuse, append, overwrite };
 enum class claim : std::uint8_t {
   none,
   whole_run,  ///< it is not touched if another process has claimed it; some may append together
+  alone,      ///< nobody appends together with us, either
 };
 
 /// Whoever read our output has gone. Its code() is 141, as a shell reports SIGPIPE, so that
@@ -41,9 +43,11 @@ class broken_pipe : public error {
 class output {
  public:
   /// `-` is standard output. What is not a regular file (a FIFO, /dev/null) is written to
-  /// whatever `existing` says.
+  /// whatever `existing` says. `first` is done to a file that is claimed and appended to,
+  /// unless others append to it already.
   [[nodiscard]] static output to_file(const std::string& path, if_exists existing,
-                                      claim held = claim::none);
+                                      claim held = claim::none,
+                                      const std::function<void(output&)>& first = {});
   /// Borrows `fd`; `name` is for messages.
   [[nodiscard]] static output to_fd(int fd, std::string name);
   ~output();
@@ -74,6 +78,9 @@ class output {
   bool owned_ = false;
   kind kind_ = kind::other;
 };
+
+/// Ends a last line that has no end, so that what is appended is a line of its own. As `first`.
+void end_last_line(output& file);
 
 /// Whether these two are one regular file, by whatever name: what is written to it destroys
 /// what is read, or is read again without end. "-" is standard input, and standard output.

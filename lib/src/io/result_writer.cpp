@@ -236,6 +236,13 @@ void result_writer::write_msgpack(const proto::result_run& run, const source_id&
   }
 }
 
+char result_writer::last() const {
+  if (scratch_.size() > scratch_used_) return scratch_.back();
+  if (pieces_.empty()) return '\n';
+  const piece& end = pieces_.back();
+  return (end.owner ? end.data : scratch_.data() + end.offset)[end.length - 1];
+}
+
 void result_writer::flush() {
   close_scratch();
   std::vector<iovec> vectors;

@@ -60,6 +60,8 @@ class result_writer {
   void flush();
 
   [[nodiscard]] std::size_t pending() const { return pending_; }
+  /// The last byte that flush() will write; a newline if there is none.
+  [[nodiscard]] char last() const;
   [[nodiscard]] bool can_flush_now() const { return can_take(0); }
   /// Whether flush() would not block if `bytes` more had been written.
   [[nodiscard]] bool can_take(std::size_t bytes) const {

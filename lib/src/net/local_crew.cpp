@@ -24,11 +24,12 @@ namespace {
 /// The worker's own number for its end of the link.
 constexpr proto::peer_id ventilator{1};
 
-proto::links::options who(unsigned slots) {
+proto::links::options who(unsigned slots, bool takes_commands) {
   node_options local;
   local.name = "local";
   auto links = introduce(proto::role::worker, local, {proto::role::ventilator});
   links.self.slots = slots;
+  links.self.takes_commands = takes_commands;
   return links;
 }
 
@@ -41,8 +42,8 @@ proto::worker_state::options how_much(unsigned slots) {
 
 }  // namespace
 
-local_crew::local_crew(const local_slots& how, std::function<void()> wake)
-    : machine_(who(slots_of(how.slots())), how_much(slots_of(how.slots())),
+local_crew::local_crew(const local_slots& how, bool takes_commands, std::function<void()> wake)
+    : machine_(who(slots_of(how.slots()), takes_commands), how_much(slots_of(how.slots())),
                proto::clock::now()),
       pool_(slots_of(how.slots()), how.runners(), std::move(wake)) {
   const auto now = proto::clock::now();

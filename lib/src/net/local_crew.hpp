@@ -24,7 +24,7 @@ namespace weir::net {
 ///            loop. `wake` is called on the slots' threads, see exec::pool.
 class local_crew {
  public:
-  local_crew(const local_slots& how, std::function<void()> wake);
+  local_crew(const local_slots& how, bool takes_commands, std::function<void()> wake);
 
   /// Under which number the ventilator's machine knows this link. No transport gets that far.
   static constexpr proto::peer_id peer{0xffff'ffff};

@@ -52,6 +52,7 @@ proto::ventilator_state::options machine_options(const ventilator_options& o,
   m.max_tasks = o.window;
   m.max_bytes = std::max<std::uint64_t>(o.window_bytes, 1);
   m.collects = collects;
+  m.commands_only = o.commands_only;
   m.seed = net::entropy();
   return m;
 }
@@ -92,7 +93,7 @@ ventilator::impl::impl(ventilator_options o, std::unique_ptr<result_store> s,
   const auto room = machine.free();
   room_tasks = room.tasks;
   room_bytes = room.bytes;
-  if (here) crew.emplace(*here, [this] { on_slot_done(); });
+  if (here) crew.emplace(*here, options.commands_only, [this] { on_slot_done(); });
   loop = std::thread([this] { run(); });
 }
 

@@ -45,7 +45,11 @@ void ventilator_state::on_joined(const links::event& e, time_point now, outbox& 
   it->second.info = e.info;
   it->second.ready = false;  // until its WINDOW says what it holds
   it->second.idle_since = now;
-  if (fresh)
+  it->second.kept_out |= options_.commands_only && !e.info.takes_commands;
+  if (fresh && it->second.kept_out)
+    out.warn("worker " + name_of(e.info) +
+             " gets no tasks: it does not run commands that come with them (--accept-command)");
+  else if (fresh)
     out.info("worker " + name_of(e.info) + " joined, " + std::to_string(e.info.slots) +
              (e.info.slots == 1 ? " slot" : " slots"));
 }

@@ -51,6 +51,8 @@ class ventilator_state {
     /// No sink elsewhere: results come back on the workers' links and the owner of this machine
     /// commits them with a sink_core, calling on_ack().
     bool collects = false;
+    /// Workers that do not run commands which come with tasks get none.
+    bool commands_only = false;
     std::uint64_t seed = 0;
   };
   struct counts {
@@ -179,7 +181,7 @@ class ventilator_state {
     bool reachable = true;   // as of this round
     bool set_aside = false;  // has, or is to have, a last chance and nothing else
     bool alone = false;      // has it: if the worker dies, we know of what
-    bool kept_out = false;   // gets no more, see withdraw()
+    bool kept_out = false;   // gets no more, see withdraw() and commands_only
     time_point set_aside_since;
     time_point idle_since;
     time_point recall_after;
