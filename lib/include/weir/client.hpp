@@ -231,6 +231,7 @@ inline mixed_batch client_view::batch() const { return mixed_batch(*this); }
 ///            declared idempotent, or call_settings say that it does no harm.
 /// Threads    Any, all at once.
 /// Ownership  Copies arguments. Calls that are open when this is destroyed end as `cancelled`.
+///            A callback or a coroutine may destroy it, its own calls' too.
 /// Errors     The constructor throws weir::error for what the caller can mend. Calls that fail
 ///            give weir::rpc_error.
 class client : public client_view {

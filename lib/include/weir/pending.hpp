@@ -224,6 +224,9 @@ struct promise<void> : promise_base<void> {
 ///       co_return co_await c.start<int>("add", co_await c.start<int>("add", x, y), z);
 ///     }
 ///
+/// A callback may wait for other calls, but must not for a coroutine: that may need the thread
+/// which the callback is on. Cancel what a coroutine has called, not the coroutine.
+///
 /// Threads    One at a time; cancel() from any.
 /// Ownership  Must not be used beyond the client's end. Destroying it changes nothing for the
 ///            call, whose outcome then is dropped.

@@ -46,6 +46,9 @@ struct raw_client::impl {
 
   explicit impl(client_options o);
   ~impl();
+  /// Of a client that its own callback has destroyed: the loop thread returns to that callback
+  /// and then goes, and this with it.
+  static void end_within_callback(std::unique_ptr<impl> client);
 
   // client_calls.cpp: calls come in
   using request = net::call_intake::request;
@@ -102,6 +105,8 @@ struct raw_client::impl {
   void want_loop_locked() noexcept;
   [[nodiscard]] bool wanted() const;
   void run_work(std::unique_lock<std::mutex>& baton_held);
+  void run_taken();
+  void end(std::unique_lock<std::mutex>& baton_held);
   [[nodiscard]] bool on_loop_thread() const {
     return std::this_thread::get_id() == loop_id.load(std::memory_order_relaxed);
   }
@@ -177,13 +182,13 @@ struct raw_client::impl {
   std::condition_variable loop_wakes;
   std::condition_variable visitors_leave;
   bool loop_wanted = false;
-  bool loop_busy = false;   // with user code, which may take long
   std::uint64_t turns = 0;  // how often callers have led
   unsigned visitors = 0;    // threads in wait()
   loop_work* first_work = nullptr;
   loop_work* last_work = nullptr;
-  std::vector<std::function<void()>> later;  // notices, progress
-  std::thread loop;                          // last: uses all of this
+  loop_work* taken_work = nullptr;  // the loop thread's own: what it runs next
+  bool ended = false;               // likewise: by a callback
+  std::thread loop;                 // last: uses all of this
 };
 
 /// A stream that is being read.
