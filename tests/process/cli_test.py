@@ -230,6 +230,10 @@ class Looking(Calls):
         self.assertTrue(other.running())
 
     def test_drain_sends_a_worker_home(self):
+        self.verb("drain", self.where, "", code=64)  # of a variable that was not set
+        self.assertRegex(self.said, "the worker's name is empty")
+        self.verb("drain", self.where, "nobody", code=2)
+        self.assertEqual(self.verb("call", self.where, "cat", "x"), "x\n")
         name = self.verb("drain", self.where).strip()
         self.assertTrue(name)
         self.ends(self.offering, 0)
