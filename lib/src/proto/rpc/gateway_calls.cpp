@@ -281,6 +281,7 @@ void gateway_state::send(worker_record& to, const calls& c, time_point now) {
     return;
   }
   c.method->running += n;
+  counts_.running += n;
   to.work_us += c.method->expected_us(n);
   slots_.taking(c.number).away += n;
   if (!c.key().empty()) leaders_[c.number] = c.key();
@@ -364,6 +365,7 @@ void gateway_state::look_aside() {
 
 void gateway_state::came_back(method_record& m, std::uint64_t number, std::uint64_t count) {
   m.running -= count;
+  counts_.running -= count;
   slots_.taking(number).away -= count;
 }
 

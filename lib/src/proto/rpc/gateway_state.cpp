@@ -299,10 +299,8 @@ void gateway_state::say_bye(time_point now, gateway_outbox& out) {
 
 gateway_state::counts gateway_state::stats() const {
   counts c = counts_;
-  for (const auto& [name, m] : directory_.methods()) {
-    c.queued += m.queue.size();
-    c.running += m.running;
-  }
+  for (const auto* some : {&waiting_, &stranded_})
+    for (const method_record* m : *some) c.queued += m->queue.size();
   c.workers = directory_.workers().size();
   c.clients = clients_.callers().size();
   return c;
