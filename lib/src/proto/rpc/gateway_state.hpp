@@ -113,6 +113,10 @@ class gateway_state {
     std::uint32_t deadline_ms = 0;  ///< declared; 0: none
   };
   [[nodiscard]] openings openings_of(const std::string& method) const;
+  /// Methods that have workers: no other has openings.
+  [[nodiscard]] const std::vector<method_record*>& served() const {
+    return directory_.served();
+  }
 
   void tick(time_point now, gateway_outbox& out);
   [[nodiscard]] time_point next_deadline();
