@@ -3,6 +3,7 @@
 
 #include <weir/error.hpp>
 #include <weir/submit.hpp>
+#include <weir/ventilator.hpp>
 
 #include <doctest/doctest.h>
 
@@ -102,6 +103,17 @@ TEST_CASE("a client of several gateways is not used, for each has a spool of its
   const auto said = doctest::Contains("kept by one gateway");
   CHECK_THROWS_WITH_AS(several.submit<int>("add", 1, 2), said, weir::error);
   CHECK_THROWS_WITH_AS(weir::submitted<int>(several, sum.id()), said, weir::error);
+}
+
+TEST_CASE("a wait ends when what is there will never answer") {
+  const folder dir;
+  weir::ventilator_options options;
+  options.bind = {dir.endpoint("v")};
+  const weir::ventilator no_gateway(options, [](const weir::result&) {});
+  weir::client client{{{.connect = {dir.endpoint("v")}}}};
+  auto result = weir::submitted<int>(client, "an id").wait();
+  REQUIRE(result.wait_for(patience));
+  CHECK(result.get_outcome().code() == weir::status::unavailable);
 }
 
 TEST_CASE("a wait goes on over a restart of the gateway") {

@@ -36,6 +36,7 @@ struct client_stats {
   std::uint64_t in_flight = 0;  ///< without an outcome
   std::uint64_t rejected = 0;   ///< messages that could not be read
   bool connected = false;       ///< to a gateway or a worker at least
+  bool refused = false;         ///< by all that it was to connect to: calls fail at once
 };
 
 /// What became of a call, as it came in. Views: valid while they are handed over.

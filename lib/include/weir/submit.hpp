@@ -66,7 +66,8 @@ void check_report(const submitted_report& report);
 /// What weir.wait was answered. Nothing: ask again.
 /// Errors     rpc_error: it is of no use to ask again, or `end` has come.
 [[nodiscard]] std::optional<submitted_report> answered(
-    const outcome<packed>& answer, std::chrono::steady_clock::time_point end);
+    const raw_client& by, const outcome<packed>& answer,
+    std::chrono::steady_clock::time_point end);
 /// Errors     weir::error `usage`: the client has several endpoints.
 void check_one_gateway(const raw_client& client);
 
@@ -98,7 +99,8 @@ class submitted {
   R get() const {
     constexpr auto end = std::chrono::steady_clock::time_point::max();
     for (;;)
-      if (const auto report = detail::answered(ask_once(*raw_, id_, end).get_outcome(), end))
+      if (const auto report =
+              detail::answered(*raw_, ask_once(*raw_, id_, end).get_outcome(), end))
         return result_of(*report);
   }
   /// The same as something that can be awaited, given a callback, or made a std::future. After
@@ -143,7 +145,7 @@ class submitted {
       } catch (const rpc_error& e) {
         answer = e;
       }
-      const auto report = detail::answered(answer, end);
+      const auto report = detail::answered(*raw, answer, end);
       if (!report) continue;
       if constexpr (std::is_void_v<R>) {
         result_of(*report);

@@ -102,13 +102,14 @@ milliseconds next_wait(steady_clock::time_point end) {
   return std::clamp(left, milliseconds(1), duration_cast<milliseconds>(longest_wait));
 }
 
-std::optional<submitted_report> answered(const outcome<packed>& answer,
+std::optional<submitted_report> answered(const raw_client& by, const outcome<packed>& answer,
                                          steady_clock::time_point end) {
   if (answer) return read_report(answer->bytes);
   // The question came to nothing, as its time was up or its gateway went away.
   const bool again =
       answer.code() == status::deadline_exceeded || answer.code() == status::unavailable;
-  if (!again || steady_clock::now() >= end) throw rpc_error(answer.error());
+  if (!again || by.stats().refused || steady_clock::now() >= end)
+    throw rpc_error(answer.error());
   return std::nullopt;
 }
 
