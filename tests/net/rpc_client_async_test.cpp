@@ -187,6 +187,34 @@ TEST_SUITE("client, not waiting") {
     quick.wait();
     quick.cancel();  // too late
     CHECK(quick.get() == 3);
+    quick.cancel();
+  }
+
+  TEST_CASE("a call can be cancelled that has a callback, or that somebody waits for") {
+    scene s;
+    weir::testing::semaphore ended(0);
+    auto called = s.c->start("wait");
+    called.then([&](outcome<void> o) {
+      if (o.code() == status::cancelled) ended.release();
+    });
+    auto awaited = s.c->start("wait");
+    const auto waits = [](pending<void>& p) -> pending<status> {
+      try {
+        co_await p;
+      } catch (const rpc_error& e) {
+        co_return e.code();
+      }
+      co_return status::ok;
+    };
+    auto code = waits(awaited);
+    auto waited_for = s.c->start("wait");
+    auto waiter =
+        std::async(std::launch::async, [&] { return waited_for.get_outcome().code(); });
+    REQUIRE(eventually([&] { return s.waiting == 3; }));
+    for (auto* each : {&called, &awaited, &waited_for}) each->cancel();
+    CHECK(ended.try_acquire_for(patience));
+    CHECK(code.get() == status::cancelled);
+    CHECK(waiter.get() == status::cancelled);
   }
 
   TEST_CASE("a pending call that is dropped goes on, and its answer is dropped") {
