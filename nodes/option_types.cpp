@@ -2,6 +2,7 @@
 
 #include <weir/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -75,13 +76,15 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& flags, const std::stri
 }  // namespace
 
 std::chrono::milliseconds parse_duration(std::string_view text) {
+  // As good as for ever, and the clock goes on for longer than that.
+  constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 36'500);
   constexpr std::string_view what = "a length of time such as 500ms, 10s, 5m or 2h";
   const quantity q = split(text, what);
   const std::string_view name = q.unit.empty() ? "s" : q.unit;
   for (const auto& u : time_units)
     if (u.name == name)
-      return std::chrono::milliseconds(
-          static_cast<std::int64_t>(whole(q.number * u.factor, text)));
+      return std::min(longest, std::chrono::milliseconds(static_cast<std::int64_t>(
+                                   whole(q.number * u.factor, text))));
   throw error(exit_code::usage, "'" + std::string(text) + "' is not " + std::string(what));
 }
 

@@ -235,6 +235,8 @@ TEST_SUITE("programs") {
     CHECK(parse_duration("0.5s") == 500ms);
     CHECK(parse_duration("1.5m") == 90s);
     CHECK(parse_duration("2h") == 2h);
+    CHECK(parse_duration("876000h") == 876'000h);
+    CHECK(parse_duration("300000000h") == 876'000h);
     CHECK(format_interval(90s) == "90s");
     CHECK(format_interval(1500ms) == "1500ms");
     CHECK(format_interval(0ms) == "0ms");
