@@ -270,7 +270,7 @@ void spool_desk::start_some(proto::time_point now) {
   const auto over = [](const waiting_method& m) {
     return !m.starting && m.next == store::never;
   };
-  const auto look = [&](methods::iterator it) {
+  const auto look = [&](method_table::iterator it) {
     if (over(it->second)) return methods_.erase(it);
     start_some_of(*it, now, wall);
     return std::next(it);
@@ -284,7 +284,8 @@ void spool_desk::start_some(proto::time_point now) {
   }
 }
 
-void spool_desk::start_some_of(methods::value_type& one, proto::time_point now, unix_ms wall) {
+void spool_desk::start_some_of(method_table::value_type& one, proto::time_point now,
+                               unix_ms wall) {
   auto& [name, m] = one;
   if (m.starting) return;
   if (m.next > wall) {
