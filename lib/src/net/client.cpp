@@ -80,7 +80,9 @@ raw_client::impl::~impl() {
 raw_client::raw_client(client_options options)
     : impl_(std::make_unique<impl>(std::move(options))) {}
 raw_client::~raw_client() {
-  if (impl_->on_loop_thread()) impl::end_within_callback(std::move(impl_));
+  if (!impl_->on_loop_thread()) return;
+  impl_->end_within_callback();
+  (void)impl_.release();  // the thread's now
 }
 
 bool raw_client::wait(completion& what, std::chrono::steady_clock::time_point until) {

@@ -48,7 +48,7 @@ struct raw_client::impl {
   ~impl();
   /// Of a client that its own callback has destroyed: the loop thread returns to that callback
   /// and then goes, and this with it.
-  static void end_within_callback(std::unique_ptr<impl> client);
+  void end_within_callback();
 
   // client_calls.cpp: calls come in
   using request = net::call_intake::request;

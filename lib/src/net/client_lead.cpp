@@ -236,15 +236,13 @@ void raw_client::impl::end(std::unique_lock<std::mutex>& baton_held) {
   visitors_leave.wait(baton_held, [&] { return visitors == 0; });
 }
 
-void raw_client::impl::end_within_callback(std::unique_ptr<impl> client) {
-  client->gate->close();
-  std::unique_lock lock(client->baton);
-  client->stopping = true;
-  client->end(lock);
-  client->ended = true;
-  client->loop.detach();
-  lock.unlock();
-  (void)client.release();  // run_loop() is on the stack below this, see the constructor
+void raw_client::impl::end_within_callback() {
+  gate->close();
+  std::unique_lock lock(baton);
+  stopping = true;
+  end(lock);
+  ended = true;
+  loop.detach();
 }
 
 void raw_client::impl::lead_for(completion& what, proto::time_point until) {
