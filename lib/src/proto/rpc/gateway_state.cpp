@@ -77,11 +77,11 @@ void gateway_state::on_message(peer_id peer, message m, time_point now, gateway_
   } else if (const auto* direct = std::get_if<direct_calls>(&m)) {
     if (worker_record* known = directory_.worker(*from))
       directory::called_directly(*known, *direct);
-  } else if (std::holds_alternative<bye>(m)) {
+  } else if (const auto* left = std::get_if<bye>(&m)) {
     links_.drop(*from, now, out);
     if (const worker_record* gone = directory_.worker(*from)) {
       out.info("worker " + name_of(gone->info) + " has left");
-      worker_left(*from, "has left", now);
+      worker_left(*from, "has left", now, left->seen);
     } else {
       client_left(*from, now);
     }
@@ -126,12 +126,13 @@ void gateway_state::client_left(session_id who, time_point now) {
   slots_.lost(who);
 }
 
-void gateway_state::worker_left(session_id who, const std::string& how, time_point now) {
+void gateway_state::worker_left(session_id who, const std::string& how, time_point now,
+                                std::optional<std::uint64_t> seen) {
   const worker_record* w = directory_.worker(who);
   if (!w) return;
   const std::string name = name_of(w->info);
   // Gone from the directory first: what is sent again must not be sent to it.
-  std::vector<caller::flight> had = workers_.lost(who);
+  std::vector<caller::flight> had = workers_.lost(who, seen);
   directory_.left(who, now);
   sort_ = true;
   // Each goes to the front of its queue: the oldest last, so that it is first in the end.
@@ -293,8 +294,9 @@ bool gateway_state::done() const {
 }
 
 void gateway_state::say_bye(time_point now, gateway_outbox& out) {
-  for (const role r : {role::client, role::worker})
-    for (const session_id id : links_.with_role(r)) links_.send(id, bye{}, now, out);
+  for (const session_id id : links_.with_role(role::client))
+    links_.send(id, bye{bye_reason::leaving, clients_.seen_of(id)}, now, out);
+  for (const session_id id : links_.with_role(role::worker)) links_.send(id, bye{}, now, out);
 }
 
 gateway_state::counts gateway_state::stats() const {

@@ -184,7 +184,8 @@ class gateway_state {
   void on_events(std::vector<links::event>& events, time_point now, gateway_outbox& out);
   void client_left(session_id who, time_point now);
   void client_stalled(session_id who, bool is);
-  void worker_left(session_id who, const std::string& how, time_point now);
+  void worker_left(session_id who, const std::string& how, time_point now,
+                   std::optional<std::uint64_t> seen = {});
   void on_window(session_id from, const window& w, time_point now);
 
   // The way there
