@@ -94,7 +94,9 @@ int ping_main(int argc, const char* const* argv) {
       [&](CLI::App& app) {
         s.link.several = true;
         add_connection(app, s.link);
-        app.add_option("-c,--count", s.count, "Calls; 0: until interrupted")->type_name("N");
+        app.add_option("-c,--count", s.count, "Calls; 0: until interrupted")
+            ->check(CLI::NonNegativeNumber)
+            ->type_name("N");
         nodes::add_duration(app, "-i,--interval", s.interval, "From one call to the next");
         nodes::add_duration(app, "--deadline", s.deadline, "How long an answer may take");
         app.add_flag("-s,--summary", s.quiet, "Print the summary only");

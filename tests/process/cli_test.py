@@ -196,6 +196,7 @@ class Looking(Calls):
         self.assertNotIn("\x1b", text)
 
     def test_ping_answers_and_counts(self):
+        self.verb("ping", "-c", "-1", self.where, code=64)
         text = self.verb("ping", "-c", "3", "-i", "10ms", self.where)
         self.assertEqual(len(re.findall(r"^from .*gateway.*: \d", text, re.M)), 3)
         self.assertRegex(text, "3 calls, 3 answers; min .* median")
