@@ -202,13 +202,15 @@ class Looking(Calls):
         self.assertRegex(text, "3 calls, 3 answers; min .* median")
 
     def test_ping_ends_at_once_when_it_is_interrupted(self):
-        node = self.weir("ping", "-c", "0", "-i", "0", "--deadline", "1h", self.where)
+        where = self.tcp_endpoint()
+        hangs = self.gateway("--bind", where, "--heartbeat", "20s")
+        node = self.weir("ping", "-c", "0", "-i", "0", "--deadline", "1h", where)
         wait_until(lambda: node.stdout(), "it has begun")
-        self.node.stop()
+        hangs.stop()
         node.send(signal.SIGINT)
         self.ends(node, 0)
         self.assertRegex(node.stdout().decode(), r"calls, \d+ answers; min .* median")
-        self.node.cont()
+        hangs.cont()
 
     def test_stats_counts_calls_and_splits_their_time(self):
         for _ in range(3):
