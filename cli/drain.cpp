@@ -45,7 +45,11 @@ int drain_main(int argc, const char* const* argv) {
       argc, argv, about,
       [&](CLI::App& app) {
         add_connection(app, link);
-        app.add_option("WORKER", worker, "Its name; all of them if not given");
+        // A variable that is not set must not send all of them home.
+        app.add_option("WORKER", worker, "Its name; all of them if not given")
+            ->check([](const std::string& name) {
+              return name.empty() ? std::string("the worker's name is empty") : std::string();
+            });
       },
       [&](nodes::node_context& context) {
         return reporting(context, [&] { return run(link, worker, context); });

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace weir::cli {
 namespace {
@@ -47,8 +48,27 @@ std::string summary(std::vector<double>& micros, std::uint64_t sent) {
   return text + '\n';
 }
 
+struct ping_answer final : reply_receiver {
+  void on_reply(std::uint32_t, const reply_view& reply) noexcept override {
+    outcome = raw_outcome(reply);
+    client->complete(done);
+  }
+  raw_client* client = nullptr;
+  raw_outcome outcome;
+  completion done;
+};
+
+/// False: a signal came first.
+bool wait_for(ping_answer& answer, nodes::signals& ends) {
+  using namespace std::chrono_literals;
+  while (!answer.client->wait(answer.done, clock::now() + 100ms))
+    if (ends.take() != 0) return false;
+  return true;
+}
+
 int run(const settings& s, nodes::node_context& context) {
   nodes::signals ends;
+  std::optional<ping_answer> pong;  // before the link: it ends what is open
   auto link_options = s.link;
   link_options.client.introduce = false;
   connection link(link_options, context);
@@ -61,7 +81,10 @@ int run(const settings& s, nodes::node_context& context) {
   std::uint64_t sent = 0;
   for (auto next = clock::now(); s.count == 0 || sent < s.count;) {
     const auto start = clock::now();
-    const auto outcome = link.client().call("weir.ping", none, prepared);
+    pong.emplace().client = &link.client();
+    link.client().start("weir.ping", none, prepared, *pong);
+    if (!wait_for(*pong, ends)) break;
+    const raw_outcome& outcome = pong->outcome;
     const std::chrono::duration<double, std::micro> took = clock::now() - start;
     ++sent;
     if (!outcome.ok()) {
@@ -94,7 +117,9 @@ int ping_main(int argc, const char* const* argv) {
       [&](CLI::App& app) {
         s.link.several = true;
         add_connection(app, s.link);
-        app.add_option("-c,--count", s.count, "Calls; 0: until interrupted")->type_name("N");
+        app.add_option("-c,--count", s.count, "Calls; 0: until interrupted")
+            ->check(CLI::NonNegativeNumber)
+            ->type_name("N");
         nodes::add_duration(app, "-i,--interval", s.interval, "From one call to the next");
         nodes::add_duration(app, "--deadline", s.deadline, "How long an answer may take");
         app.add_flag("-s,--summary", s.quiet, "Print the summary only");

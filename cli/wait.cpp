@@ -58,7 +58,9 @@ answer await(connection& link, const std::string& id, clock::time_point until) {
       if (over(outcome)) return outcome;
     } catch (const rpc_error& e) {
       // The gateway may be starting again: what it has said to keep, it has.
-      if (e.code() != status::deadline_exceeded && e.code() != status::unavailable) throw;
+      const bool passing =
+          e.code() == status::deadline_exceeded || e.code() == status::unavailable;
+      if (!passing || link.client().stats().refused) throw;
     }
   }
 }

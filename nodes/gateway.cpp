@@ -51,7 +51,8 @@ void declare_queue(CLI::App& app, gateway_options& node) {
   add_duration(
       app, "--wait", node.wait,
       "How long a call waits for a worker if none offers its method; then it fails, as "
-      "NOT_FOUND or, if there was one, UNAVAILABLE")
+      "NOT_FOUND or, if there was one, UNAVAILABLE. Of methods that were never offered, 1024 "
+      "can be waited for")
       ->group("Queue");
   app.add_option("--queue", node.queue_calls,
                  "Calls that may wait for a worker, for each method; more are refused as "

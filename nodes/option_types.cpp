@@ -76,6 +76,8 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& flags, const std::stri
 }  // namespace
 
 std::chrono::milliseconds parse_duration(std::string_view text) {
+  // As good as for ever, and the clock goes on for longer than that.
+  constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 36'500);
   constexpr std::string_view what = "a length of time such as 500ms, 10s, 5m or 2h";
   double sum = 0;
   std::string_view rest = text;
@@ -90,7 +92,8 @@ std::chrono::milliseconds parse_duration(std::string_view text) {
     sum += q.number * u->factor;
     rest = q.unit.substr(end);
   } while (!rest.empty());
-  return std::chrono::milliseconds(static_cast<std::int64_t>(whole(sum, text)));
+  return std::min(longest,
+                  std::chrono::milliseconds(static_cast<std::int64_t>(whole(sum, text))));
 }
 
 std::string format_interval(std::chrono::milliseconds length) {

@@ -12,8 +12,8 @@
 
 namespace weir::nodes {
 
-/// "500ms", "10s", "1.5m", "2h", "1d", "1h30m"; a bare number is seconds. Errors: weir::error
-/// usage.
+/// "500ms", "10s", "1.5m", "2h", "1d", "1h30m"; a bare number is seconds. A hundred years at
+/// most: what is more is as much. Errors: weir::error usage.
 [[nodiscard]] std::chrono::milliseconds parse_duration(std::string_view text);
 [[nodiscard]] std::string format_interval(std::chrono::milliseconds length);
 

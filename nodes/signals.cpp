@@ -2,11 +2,13 @@
 
 #include <weir/error.hpp>
 
+#include <climits>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -50,7 +52,8 @@ int signals::take() {
 
 int signals::take_within(std::chrono::milliseconds limit) {
   pollfd waiting{fd_, POLLIN, 0};
-  (void)::poll(&waiting, 1, static_cast<int>(limit.count()));
+  constexpr std::chrono::milliseconds longest{INT_MAX};  // poll()'s; 24 days
+  (void)::poll(&waiting, 1, static_cast<int>(std::min(limit, longest).count()));
   return take();
 }
 

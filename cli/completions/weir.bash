@@ -24,16 +24,21 @@ _weir_offer() {
   done <<<"$1"
 }
 
+# The methods behind the endpoint, if it is the only word before $cur that is no option.
 _weir_methods() {
-  local word
+  local word is_value places=()
+  local takes_value=" $(weir "${words[1]}" --list-value-options 2>/dev/null | tr '\n' ' ') "
   for word in "${words[@]:2:${#words[@]}-3}"; do
-    case $word in
-      tcp://* | ipc://*)
-        weir services "$word" --names --connect-timeout 1s 2>/dev/null
-        return
-        ;;
-    esac
+    if [[ $is_value ]]; then
+      is_value=
+    elif [[ $word != -* || $word == - ]]; then
+      places+=("$word")
+    elif [[ $takes_value == *" $word "* ]]; then
+      is_value=1
+    fi
   done
+  [[ ! $is_value && ${#places[@]} == 1 ]] || return
+  weir services "${places[0]}" --names --connect-timeout 1s 2>/dev/null
 }
 
 # Whether the command of `weir run` has begun: what follows it is none of our options.
@@ -61,7 +66,7 @@ _weir() {
     return # files
   elif [[ $cur == -* ]]; then
     _weir_offer "$(weir "${words[1]}" --list-options 2>/dev/null)"
-  elif [[ ${words[1]} == @(call|submit) ]]; then
+  elif [[ ${words[1]} == @(call|submit|services) ]]; then
     _weir_offer "$(_weir_methods)"
   elif [[ ${words[1]} == run && ! $is_value ]]; then
     mapfile -t COMPREPLY < <(compgen -c -- "$cur")

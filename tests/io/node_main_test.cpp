@@ -239,6 +239,8 @@ TEST_SUITE("programs") {
     CHECK(parse_duration("1m30") == 90s);
     for (const auto* bad : {"1m-1s", "1mx", "1.2.3", "1m 1s", "ms"})
       CHECK_THROWS_AS((void)parse_duration(bad), error);
+    CHECK(parse_duration("876000h") == 876'000h);
+    CHECK(parse_duration("300000000h") == 876'000h);
     CHECK(format_interval(90s) == "90s");
     CHECK(format_interval(1500ms) == "1500ms");
     CHECK(format_interval(0ms) == "0ms");

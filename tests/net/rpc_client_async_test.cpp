@@ -23,17 +23,21 @@ using weir::status;
 
 namespace {
 
+struct scene;
+weir::client_options client_options_for(const scene& s);
+
 struct scene {
   folder sockets;
   std::atomic<int> cancelled{0};
   std::atomic<int> waiting{0};
+  const std::string where = sockets.endpoint("s");
   std::optional<running_worker> worker;
   std::optional<client> c;
 
   scene() {
-    const auto where = sockets.endpoint("s");
     weir::worker_options o;
     o.bind = {where};
+    o.slots = 4;
     worker.emplace(o, [this](weir::worker& w) {
       w.expose("add", [](int a, int b) { return a + b; });
       w.expose("throw", []() -> int { throw std::out_of_range("not in there"); });
@@ -49,10 +53,14 @@ struct scene {
         throw rpc_error(status::cancelled, "nobody waits");
       });
     });
-    c.emplace(weir::client_options{{.connect = {where}}, patience});
+    c.emplace(client_options_for(*this));
     REQUIRE(c->wait_connected(patience));
   }
 };
+
+weir::client_options client_options_for(const scene& s) {
+  return {{.connect = {s.where}}, patience};
+}
 
 pending<int> sum3(client& c, int x, int y, int z) {
   co_return co_await c.start<int>("add", co_await c.start<int>("add", x, y), z);
@@ -179,6 +187,34 @@ TEST_SUITE("client, not waiting") {
     quick.wait();
     quick.cancel();  // too late
     CHECK(quick.get() == 3);
+    quick.cancel();
+  }
+
+  TEST_CASE("a call can be cancelled that has a callback, or that somebody waits for") {
+    scene s;
+    weir::testing::semaphore ended(0);
+    auto called = s.c->start("wait");
+    called.then([&](outcome<void> o) {
+      if (o.code() == status::cancelled) ended.release();
+    });
+    auto awaited = s.c->start("wait");
+    const auto waits = [](pending<void>& p) -> pending<status> {
+      try {
+        co_await p;
+      } catch (const rpc_error& e) {
+        co_return e.code();
+      }
+      co_return status::ok;
+    };
+    auto code = waits(awaited);
+    auto waited_for = s.c->start("wait");
+    auto waiter =
+        std::async(std::launch::async, [&] { return waited_for.get_outcome().code(); });
+    REQUIRE(eventually([&] { return s.waiting == 3; }));
+    for (auto* each : {&called, &awaited, &waited_for}) each->cancel();
+    CHECK(ended.try_acquire_for(patience));
+    CHECK(code.get() == status::cancelled);
+    CHECK(waiter.get() == status::cancelled);
   }
 
   TEST_CASE(
@@ -268,7 +304,7 @@ TEST_SUITE("client, not waiting") {
   TEST_CASE("threads that wait for slow calls hinder nobody, and each wakes for its own") {
     scene s;
     std::vector<pending<void>> slow;
-    slow.push_back(s.c->start("wait"));  // one of two slots
+    slow.push_back(s.c->start("wait"));  // one of four slots
     REQUIRE(eventually([&] { return s.waiting == 1; }));
     std::vector<std::future<status>> waiters;
     waiters.push_back(
@@ -305,6 +341,40 @@ TEST_SUITE("client, not waiting") {
     CHECK(call.get_outcome().code() == status::cancelled);
     CHECK(awaited.get_outcome().code() == status::cancelled);
     CHECK(eventually([&] { return s.cancelled >= 2; }));  // the worker hears of it
+  }
+
+  TEST_CASE("a callback that has the client's last owner ends it, and all that is open") {
+    scene s;
+    weir::testing::semaphore called(0);
+    std::atomic<int> cancelled{0};
+    auto shared = std::make_shared<client>(client_options_for(s));
+    for (int i = 0; i < 2; ++i)
+      shared->start("wait").then([&](outcome<void> o) {
+        if (o.code() == status::cancelled) ++cancelled;
+      });
+    REQUIRE(eventually([&] { return s.waiting == 2; }));
+    auto call = shared->start<int>("add", 1, 2);
+    auto* raw = shared.get();
+    raw->notify("add", 1, 2);
+    std::atomic<int> when_it_has_gone{0};
+    raw->start("throw").then([&, owner = std::move(shared)](outcome<void>) mutable {
+      owner.reset();
+      when_it_has_gone = cancelled.load();
+      called.release();
+    });
+    REQUIRE(called.try_acquire_for(patience));
+    CHECK(when_it_has_gone == 2);
+    CHECK(call.wait_for(0s));
+  }
+
+  TEST_CASE("a coroutine can have a client of its own") {
+    scene s;
+    const auto session = [](weir::client_options o) -> pending<int> {
+      client c(std::move(o));
+      const int sum = co_await c.start<int>("add", 1, 2);
+      co_return co_await c.start<int>("add", sum, 3);
+    };
+    CHECK(session(client_options_for(s)).get() == 6);
   }
 
   TEST_CASE("a client that has not connected can go as well") {

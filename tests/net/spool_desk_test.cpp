@@ -76,4 +76,24 @@ TEST_CASE("who gives up waiting for a call is not kept, nor if it was not looked
   CHECK_FALSE(g.waits_for_somebody());
 }
 
+TEST_CASE("a method that has a worker starts among more that have none") {
+  gateway_with_spool g;
+  for (const std::string name : {"a", "b", "c"}) {
+    const std::string id = "\xba" + make_call_id(1, 2, static_cast<unsigned char>(name[0]));
+    g.asks("weir.submit", "\x93\xa1" + name + "\xc4\x01\x90\x81\xa2id" + id);
+    g.settles();
+  }
+  g.worker_joins(worker, {dialogue::gateway::method("b")});
+  for (int i = 0; i < 100 && !g.given_any(worker); ++i) {
+    g.desk.tick(g.now);
+    if (!g.given_any(worker)) REQUIRE(g.woken.try_acquire_for(std::chrono::seconds(30)));
+    g.desk.tick(g.now);
+    g.tick();
+  }
+  const auto given = g.given(worker);
+  REQUIRE(given.size() == 1);
+  CHECK(given[0].method == "b");
+  CHECK(g.desk.stats().queued == 2);
+}
+
 }  // namespace spool_desk_test

@@ -1,7 +1,9 @@
 // Calls that a C++ program hands over to a gateway's spool.
 #include "running_nodes.hpp"
 
+#include <weir/error.hpp>
 #include <weir/submit.hpp>
+#include <weir/ventilator.hpp>
 
 #include <doctest/doctest.h>
 
@@ -79,6 +81,39 @@ TEST_CASE("its result can be had by callback, future and coroutine, and by id fr
   weir::client other{{{.connect = {s.at}}}};
   CHECK(weir::submitted<int>(other, sum.id()).get() == 3);
   CHECK(s.runs == 1);
+}
+
+TEST_CASE("a callback can wait for the result of a submitted call") {
+  system_under_test s;
+  s.offer();
+  const auto sum = s.client.submit<int>("add", 1, 2);
+  std::promise<int> called;
+  s.client.start<int>("add", 1, 1).then([&](weir::outcome<int>) {
+    called.set_value(sum.get());
+  });
+  auto result = called.get_future();
+  REQUIRE(result.wait_for(patience) == std::future_status::ready);
+  CHECK(result.get() == 3);
+}
+
+TEST_CASE("a client of several gateways is not used, for each has a spool of its own") {
+  system_under_test s;
+  const auto sum = s.client.submit<int>("add", 1, 2);
+  weir::client several{{{.connect = {s.at, s.dir.endpoint("other")}}}};
+  const auto said = doctest::Contains("kept by one gateway");
+  CHECK_THROWS_WITH_AS(several.submit<int>("add", 1, 2), said, weir::error);
+  CHECK_THROWS_WITH_AS(weir::submitted<int>(several, sum.id()), said, weir::error);
+}
+
+TEST_CASE("a wait ends when what is there will never answer") {
+  const folder dir;
+  weir::ventilator_options options;
+  options.bind = {dir.endpoint("v")};
+  const weir::ventilator no_gateway(options, [](const weir::result&) {});
+  weir::client client{{{.connect = {dir.endpoint("v")}}}};
+  auto result = weir::submitted<int>(client, "an id").wait();
+  REQUIRE(result.wait_for(patience));
+  CHECK(result.get_outcome().code() == weir::status::unavailable);
 }
 
 TEST_CASE("a wait goes on over a restart of the gateway") {

@@ -234,9 +234,21 @@ class Looking(Calls):
         self.assertNotIn("\x1b", text)
 
     def test_ping_answers_and_counts(self):
+        self.verb("ping", "-c", "-1", self.where, code=64)
         text = self.verb("ping", "-c", "3", "-i", "10ms", self.where)
         self.assertEqual(len(re.findall(r"^from .*gateway.*: \d", text, re.M)), 3)
         self.assertRegex(text, "3 calls, 3 answers; min .* median")
+
+    def test_ping_ends_at_once_when_it_is_interrupted(self):
+        where = self.tcp_endpoint()
+        hangs = self.gateway("--bind", where, "--heartbeat", "20s")
+        node = self.weir("ping", "-c", "0", "-i", "0", "--deadline", "1h", where)
+        wait_until(lambda: node.stdout(), "it has begun")
+        hangs.stop()
+        node.send(signal.SIGINT)
+        self.ends(node, 0)
+        self.assertRegex(node.stdout().decode(), r"calls, \d+ answers; min .* median")
+        hangs.cont()
 
     def test_stats_counts_calls_and_splits_their_time(self):
         for _ in range(3):
@@ -268,6 +280,10 @@ class Looking(Calls):
         self.assertTrue(other.running())
 
     def test_drain_sends_a_worker_home(self):
+        self.verb("drain", self.where, "", code=64)  # of a variable that was not set
+        self.assertRegex(self.said, "the worker's name is empty")
+        self.verb("drain", self.where, "nobody", code=2)
+        self.assertEqual(self.verb("call", self.where, "cat", "x"), "x\n")
         name = self.verb("drain", self.where).strip()
         self.assertTrue(name)
         self.ends(self.offering, 0)

@@ -65,6 +65,12 @@ class Shells:
         self.assertEqual(self.offers("weir call %s c" % self.at), ["cat", "count"])
         self.assertEqual(self.offers("weir submit --priority 9 %s h" % self.at), ["hash"])
         self.assertEqual(self.offers("weir call %s " % self.at), ["cat", "count", "hash"])
+        self.assertEqual(self.offers("weir services %s c" % self.at), ["cat", "count"])
+
+    def test_behind_a_method_come_files(self):
+        self.write("cat.jpg", b"")
+        for line in ("weir call %s cat c", "weir call --deadline 5s %s cat c", "weir submit %s cat size=64 c"):
+            self.assertEqual(self.offers(line % self.at), ["cat.jpg"])
 
     def test_the_name_of_a_method_is_not_run(self):
         name = "evil`touch${IFS}ran`"

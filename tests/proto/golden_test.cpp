@@ -156,6 +156,7 @@ const std::map<std::string, message>& meanings() {
       {"alive", alive{}},
       {"bye-leaving", bye{bye_reason::leaving}},
       {"bye-finished", bye{bye_reason::finished}},
+      {"bye-callee", bye{bye_reason::leaving, 300}},
       {"error-say-hello",
        error_message{wire_error::say_hello, "no session on this connection: say HELLO"}},
       {"hello-client",

@@ -220,6 +220,21 @@ TEST_CASE("what a lost callee had in hand comes back, and tells what it never go
   CHECK(silent(n.out));
 }
 
+TEST_CASE("what crossed the BYE of a callee comes back as never sent") {
+  calling_node n;
+  n.joins(worker1, 11);
+  n.sends(worker1, 101, 3);
+  n.flush();
+  const auto first = take<call_batch>(n.out, 11).runs.at(0).first;
+  const auto had = n.calls.lost(worker1, first + 1);
+  REQUIRE(had.size() == 2);
+  CHECK(had[0].size() == 2);
+  CHECK(had[0].sent == t0);
+  CHECK(had[1].number == 103);
+  CHECK(had[1].sent == time_point{});
+  CHECK(n.calls.size() == 0);
+}
+
 TEST_CASE("a callee that was given up and comes back is told to stop what it had") {
   calling_node n;
   n.joins(worker1, 11);

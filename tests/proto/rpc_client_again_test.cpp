@@ -49,6 +49,23 @@ TEST_CASE("a call that was never sent outlives the gateway it was meant for") {
   CHECK(c.call_to(2).first == 1);
 }
 
+TEST_CASE("a call that crosses the BYE of a gateway goes to another") {
+  calling_client c;
+  c.gateway_joins(1);
+  c.calls(1, 2);
+  c.tick();
+  const auto sent = c.call_to(1);
+  c.gateway_joins(2);
+  c.hears(1, bye{bye_reason::leaving, sent.first});
+  c.tick();
+  CHECK(c.calls_sent(2) == 1);
+  const auto failed = c.outcome();
+  CHECK(failed.first == 1);
+  CHECK(failed.reply.code == status::unavailable);
+  CHECK_FALSE(failed.reply.details.at(0).never_started);
+  CHECK(c.out.outcomes.empty());
+}
+
 TEST_CASE("a connection that breaks for a moment loses nothing") {
   calling_client c;
   c.gateway_joins(1);

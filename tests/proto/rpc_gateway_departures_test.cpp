@@ -91,6 +91,28 @@ TEST_CASE("a failed call is passed on as it is, with the way that it came") {
   CHECK(reply.details[0].trace == "gateway9 worker");
 }
 
+TEST_CASE("a call that crosses the BYE of its worker goes to another") {
+  simple g;
+  g.calls(client, "add", 2);
+  const auto given = g.given(worker);
+  REQUIRE(given.size() == 1);
+  g.worker_joins(other_worker, {gateway::method("add")});
+  g.hears(worker, bye{bye_reason::leaving, given[0].first});
+  g.tick();
+  CHECK(g.given_count(other_worker) == 1);
+  const auto failed = g.answered(client);  // the other had come, and may have run
+  CHECK(failed.code == status::unavailable);
+  CHECK(failed.results.size() == 1);
+}
+
+TEST_CASE("a gateway that leaves tells its clients which calls have come") {
+  simple g;
+  const auto first = g.calls(client, "add", 3);
+  g.machine.say_bye(g.now, g.out);
+  CHECK(find<bye>(g.out, client).seen == first + 2);
+  CHECK_FALSE(find<bye>(g.out, worker).seen);
+}
+
 TEST_CASE("a worker that drains gets no more calls") {
   simple g;
   g.worker_joins(other_worker, {gateway::method("add")});

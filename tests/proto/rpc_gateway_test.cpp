@@ -202,6 +202,72 @@ TEST_CASE("with --wait a call for which no worker comes fails after that time an
   CHECK(reply.results.size() == 2);
 }
 
+TEST_CASE("a call whose last worker leaves waits for another from then on, and goes to it") {
+  gateway_state::options o;
+  o.wait = seconds(2);
+  simple g(o, false, 1);
+  g.calls(client, "add", 2);
+  g.forget_sends();
+  g.passes(seconds(1), {client, worker});
+  g.hears(worker, bye{});
+  g.tick();
+  CHECK(g.answered(client).results.size() == 1);  // the one that it had
+  g.out.notices.clear();
+  g.passes(seconds(2) - milliseconds(1), {client});
+  CHECK(count<reply_batch>(g.out) == 0);
+  CHECK(g.machine.next_deadline() <= g.now + milliseconds(1));
+  SUBCASE("if it comes in time") {
+    g.worker_joins(other_worker, {gateway::method("add")});
+    CHECK(g.given_count(other_worker) == 1);
+  }
+  SUBCASE("if none comes it fails") {
+    g.tick(milliseconds(1));
+    CHECK(g.answered(client).code == status::unavailable);
+  }
+}
+
+TEST_CASE("methods that nobody has ever offered can be waited for, up to a number of them") {
+  gateway_state::options o;
+  o.wait = seconds(60);
+  gateway g(o);
+  g.client_joins(client);
+  g.worker_joins(worker, {gateway::method("add")}, 1);
+  const auto make_up = [&](std::size_t i) { return g.calls(client, std::to_string(i)); };
+  for (std::size_t i = 0; i < gateway_state::most_stranded; ++i) make_up(i);
+  CHECK(count<reply_batch>(g.out) == 0);
+  make_up(gateway_state::most_stranded);
+  const auto refused = g.answered(client);
+  CHECK(refused.code == status::resource_exhausted);
+  CHECK(refused.details[0].never_started);
+  CHECK(refused.details[0].retry_ms > 0);
+  SUBCASE("one that is waited for already can be called again") {
+    make_up(7);
+    CHECK(count<reply_batch>(g.out) == 0);
+  }
+  SUBCASE("one that is known can wait as before") {
+    g.calls(client, "add", 2);
+    g.forget_sends();
+    g.hears(worker, bye{});
+    g.tick();
+    CHECK(g.answered(client).code == status::unavailable);  // it had been sent
+    g.calls(client, "add");
+    CHECK(count<reply_batch>(g.out) == 0);
+  }
+  SUBCASE("where one is cancelled there is room for another") {
+    g.hears(client, cancel_calls{{{8, 8}}, "not needed"});
+    g.tick();
+    CHECK(g.answered(client).code == status::cancelled);
+    make_up(gateway_state::most_stranded);
+    CHECK(count<reply_batch>(g.out) == 0);
+  }
+  SUBCASE("where one gets its worker, too") {
+    g.worker_joins(other_worker, {gateway::method("7")});
+    CHECK(g.given_count(other_worker) == 1);
+    make_up(gateway_state::most_stranded);
+    CHECK(count<reply_batch>(g.out) == 0);
+  }
+}
+
 TEST_CASE("a call whose time runs out in the queue fails then, and is never sent") {
   simple g({}, false, 1);
   g.calls(client, "add");

@@ -261,6 +261,15 @@ TEST_SUITE("service: who calls") {
     CHECK(w.machine.has_caller());
   }
 
+  TEST_CASE("a worker that leaves tells each caller which of its calls have come") {
+    service w;
+    w.client_joins(10);
+    w.gets(1, 3);
+    w.machine.say_bye(w.now, w.out);
+    CHECK(find<bye>(w.out, 1).seen == 3);
+    CHECK(find<bye>(w.out, 10).seen == 0);
+  }
+
   TEST_CASE("a caller that says BYE has its calls cancelled") {
     service w;
     w.gets(1, 3);

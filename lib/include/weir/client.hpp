@@ -184,10 +184,11 @@ class mixed_batch {
 
   template <class R = void, class... Args>
   pending<R> add(std::string_view method, const Args&... args) {
+    std::string arguments;
+    codec::put_arguments(arguments, args...);  // may throw: then nothing is added
     auto* state = new detail::call_state<R>(&with_.raw());
     pending<R> result(state);
-    calls_.push_back({std::string(method), {}, state, &state->handle});
-    codec::put_arguments(calls_.back().arguments, args...);
+    calls_.push_back({std::string(method), std::move(arguments), state, &state->handle});
     return result;
   }
   [[nodiscard]] std::size_t size() const noexcept { return calls_.size(); }
@@ -231,6 +232,7 @@ inline mixed_batch client_view::batch() const { return mixed_batch(*this); }
 ///            declared idempotent, or call_settings say that it does no harm.
 /// Threads    Any, all at once.
 /// Ownership  Copies arguments. Calls that are open when this is destroyed end as `cancelled`.
+///            A callback or a coroutine may destroy it, its own calls' too.
 /// Errors     The constructor throws weir::error for what the caller can mend. Calls that fail
 ///            give weir::rpc_error.
 class client : public client_view {

@@ -224,13 +224,17 @@ struct promise<void> : promise_base<void> {
 ///       co_return co_await c.start<int>("add", co_await c.start<int>("add", x, y), z);
 ///     }
 ///
-/// Threads    One at a time; cancel() from any.
+/// A callback may wait for other calls, but must not for a coroutine: that may need the thread
+/// which the callback is on. Cancel what a coroutine has called, not the coroutine.
+///
+/// Threads    One at a time; cancel() from any, while another waits and afterwards too.
 /// Ownership  Must not be used beyond the client's end. Destroying it changes nothing for the
 ///            call, whose outcome then is dropped.
 template <class R>
 class [[nodiscard]] pending {
+  /// One more, for what may go on beyond the pending's end.
   struct owner {
-    explicit owner(detail::pending_state<R>* s) noexcept : state(s) {}
+    explicit owner(detail::pending_state<R>* s) noexcept : state(s) { state->keep(); }
     owner(const owner&) = delete;
     owner& operator=(const owner&) = delete;
     ~owner() { state->release(); }
@@ -252,18 +256,16 @@ class [[nodiscard]] pending {
   /// Waits for the result.
   /// Errors     rpc_error; what a coroutine threw.
   R get() {
-    state_->wait_until(std::chrono::steady_clock::time_point::max());
-    const owner mine(std::exchange(state_, nullptr));
+    wait();
     if constexpr (std::is_void_v<R>)
-      (void)mine.state->take();
+      (void)state_->take();
     else
-      return mine.state->take();
+      return state_->take();
   }
   /// The same with errors as values.
   [[nodiscard]] outcome<R> get_outcome() {
-    state_->wait_until(std::chrono::steady_clock::time_point::max());
-    const owner mine(std::exchange(state_, nullptr));
-    return mine.state->take_outcome();
+    wait();
+    return state_->take_outcome();
   }
   void wait() { state_->wait_until(std::chrono::steady_clock::time_point::max()); }
   /// Whether the outcome is there now.
@@ -285,33 +287,28 @@ class [[nodiscard]] pending {
     using wrapped = detail::callback_of<R, F>;
     auto boxed = std::unique_ptr<typename detail::pending_state<R>::callback>(
         std::make_unique<wrapped>(std::move(callback)));
-    const owner mine(std::exchange(state_, nullptr));
+    const owner mine(state_);
     auto& called = *boxed;
     if (!mine.state->continue_with(std::move(boxed))) called.run(mine.state->take_outcome());
   }
 
   struct awaiter {
-    detail::pending_state<R>* state;
-    explicit awaiter(detail::pending_state<R>* s) noexcept : state(s) {}
-    awaiter(const awaiter&) = delete;
-    awaiter& operator=(const awaiter&) = delete;
-    ~awaiter() { state->release(); }
-    [[nodiscard]] bool await_ready() const noexcept { return state->is_fulfilled(); }
+    owner mine;
+    explicit awaiter(detail::pending_state<R>* s) noexcept : mine(s) {}
+    [[nodiscard]] bool await_ready() const noexcept { return mine.state->is_fulfilled(); }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> waiting) noexcept {
       // Resumed elsewhere, the coroutine may be through before this returns, and this with it.
-      const owner mine(state);
-      mine.state->keep();
-      return mine.state->continue_with(waiting);
+      const owner until_then(mine.state);
+      return until_then.state->continue_with(waiting);
     }
     R await_resume() {
       if constexpr (std::is_void_v<R>)
-        (void)state->take();
+        (void)mine.state->take();
       else
-        return state->take();
+        return mine.state->take();
     }
   };
-  awaiter operator co_await() && noexcept { return awaiter(std::exchange(state_, nullptr)); }
-  awaiter operator co_await() & noexcept { return std::move(*this).operator co_await(); }
+  awaiter operator co_await() const noexcept { return awaiter(state_); }
 
   operator std::future<R>() && {
     std::promise<R> promise;

@@ -36,6 +36,7 @@ struct client_stats {
   std::uint64_t in_flight = 0;  ///< without an outcome
   std::uint64_t rejected = 0;   ///< messages that could not be read
   bool connected = false;       ///< to a gateway or a worker at least
+  bool refused = false;         ///< by all that it was to connect to: calls fail at once
 };
 
 /// What became of a call, as it came in. Views: valid while they are handed over.
@@ -198,6 +199,7 @@ class raw_reader {
 ///            one at a time. They may call anything here, wait for other calls too, but while
 ///            they do, no other callback runs.
 /// Ownership  Copies arguments. Calls that are open when this is destroyed end as `cancelled`.
+///            A callback may destroy it.
 /// Errors     The constructor throws weir::error for what the caller can mend: a malformed
 ///            endpoint, an address in use. What becomes of a call is a value.
 class raw_client {
@@ -231,6 +233,8 @@ class raw_client {
   [[nodiscard]] bool wait_connected(std::chrono::milliseconds limit);
   /// The endpoints, for messages to people: "tcp://127.0.0.1:5555, ...".
   [[nodiscard]] const std::string& peers() const noexcept;
+  /// How many these are.
+  [[nodiscard]] std::size_t peer_count() const noexcept;
   /// The endpoints as they are bound, ports filled in.
   [[nodiscard]] const std::vector<std::string>& endpoints() const noexcept;
   [[nodiscard]] client_stats stats() const;

@@ -63,6 +63,13 @@ void check_report(const submitted_report& report);
 [[nodiscard]] prepared_settings asking(std::chrono::milliseconds limit);
 /// How long to wait for one answer: not for ever, so that a gateway that died is noticed.
 [[nodiscard]] std::chrono::milliseconds next_wait(std::chrono::steady_clock::time_point end);
+/// What weir.wait was answered. Nothing: ask again.
+/// Errors     rpc_error: it is of no use to ask again, or `end` has come.
+[[nodiscard]] std::optional<submitted_report> answered(
+    const raw_client& by, const outcome<packed>& answer,
+    std::chrono::steady_clock::time_point end);
+/// Errors     weir::error `usage`: the client has several endpoints.
+void check_one_gateway(const raw_client& client);
 
 }  // namespace detail
 
@@ -77,16 +84,25 @@ void check_report(const submitted_report& report);
 /// Threads    Any.
 /// Ownership  Must not be used beyond the client's end.
 /// Errors     rpc_error: the call's own; `not_found` if the gateway does not know it (any
-///            more).
+///            more). weir::error `usage` if the client has several endpoints: the call is in
+///            one gateway's spool, and others know nothing of it.
 template <class R = void>
 class submitted {
  public:
-  submitted(const client_view& by, std::string id) : raw_(&by.raw()), id_(std::move(id)) {}
+  submitted(const client_view& by, std::string id) : raw_(&by.raw()), id_(std::move(id)) {
+    detail::check_one_gateway(*raw_);
+  }
 
   [[nodiscard]] const std::string& id() const noexcept { return id_; }
 
   /// Waits for the result, over restarts of the gateway too.
-  R get() const { return wait().get(); }
+  R get() const {
+    constexpr auto end = std::chrono::steady_clock::time_point::max();
+    for (;;)
+      if (const auto report =
+              detail::answered(*raw_, ask_once(*raw_, id_, end).get_outcome(), end))
+        return result_of(*report);
+  }
   /// The same as something that can be awaited, given a callback, or made a std::future. After
   /// `limit` it fails as `deadline_exceeded`; the call goes on.
   [[nodiscard]] pending<R> wait(
@@ -111,27 +127,32 @@ class submitted {
         .template call<T>(method, argument);
   }
 
+  static pending<packed> ask_once(raw_client& raw, const std::string& id,
+                                  std::chrono::steady_clock::time_point end) {
+    const client_view view(raw, detail::asking(detail::next_wait(end)));
+    return view.start<packed>("weir.wait", id);
+  }
+  static R result_of(const submitted_report& report) {
+    detail::check_report(report);
+    if constexpr (!std::is_void_v<R>) return codec::decode<R>(report.result);
+  }
   static pending<R> wait_until(raw_client* raw, std::string id,
                                std::chrono::steady_clock::time_point end) {
     for (;;) {
-      std::optional<submitted_report> report;
+      outcome<packed> answer;
       try {
-        const client_view view(*raw, detail::asking(detail::next_wait(end)));
-        const packed answer = co_await view.template start<packed>("weir.wait", id);
-        report = detail::read_report(answer.bytes);
+        answer = co_await ask_once(*raw, id, end);
       } catch (const rpc_error& e) {
-        // This question came to nothing, as its time was up or its gateway went away: ask
-        // again.
-        const bool again =
-            e.code() == status::deadline_exceeded || e.code() == status::unavailable;
-        if (!again || std::chrono::steady_clock::now() >= end) throw;
+        answer = e;
       }
+      const auto report = detail::answered(*raw, answer, end);
       if (!report) continue;
-      detail::check_report(*report);
-      if constexpr (std::is_void_v<R>)
+      if constexpr (std::is_void_v<R>) {
+        result_of(*report);
         co_return;
-      else
-        co_return codec::decode<R>(report->result);
+      } else {
+        co_return result_of(*report);
+      }
     }
   }
 
@@ -142,6 +163,7 @@ class submitted {
 template <class R, class... Args>
 submitted<R> client_view::submit(const submit_settings& how, std::string_view method,
                                  const Args&... args) const {
+  detail::check_one_gateway(*raw_);
   const auto id = detail::new_call_id();
   const auto arguments = pack(args...);
   const std::vector<char> bytes(arguments.begin(), arguments.end());

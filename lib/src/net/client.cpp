@@ -60,17 +60,22 @@ raw_client::impl::impl(client_options o)
     machine.link_opened(net.connect(endpoint::parse(e), options.insecure), now, out);
   for (const auto* list : {&options.connect, &std::as_const(endpoints)})
     for (const auto& e : *list) peers += (peers.empty() ? "" : ", ") + e;
-  loop = std::thread([this] { run_loop(); });
+  loop = std::thread([this] {
+    run_loop();
+    if (ended) delete this;
+  });
 }
 
-raw_client::impl::~impl() { end(); }
+raw_client::impl::~impl() {
+  if (!ended) stop();
+}
 
 void raw_client::impl::close() noexcept {
   cancel({1, proto::limits::seq});  // those with a key would run on otherwise
-  end();
+  stop();
 }
 
-void raw_client::impl::end() noexcept {
+void raw_client::impl::stop() noexcept {
   gate->close();
   {
     const std::lock_guard lock(baton);
@@ -84,7 +89,11 @@ void raw_client::impl::end() noexcept {
 
 raw_client::raw_client(client_options options)
     : impl_(std::make_unique<impl>(std::move(options))) {}
-raw_client::~raw_client() = default;
+raw_client::~raw_client() {
+  if (!impl_->on_loop_thread()) return;
+  impl_->end_within_callback();
+  (void)impl_.release();  // the thread's now
+}
 void raw_client::close() noexcept { impl_->close(); }
 
 bool raw_client::wait(completion& what, std::chrono::steady_clock::time_point until) {
@@ -112,6 +121,9 @@ bool raw_client::wait_connected(std::chrono::milliseconds limit) {
 }
 
 const std::string& raw_client::peers() const noexcept { return impl_->peers; }
+std::size_t raw_client::peer_count() const noexcept {
+  return impl_->options.connect.size() + impl_->endpoints.size();
+}
 const std::vector<std::string>& raw_client::endpoints() const noexcept {
   return impl_->endpoints;
 }

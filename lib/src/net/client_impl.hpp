@@ -47,7 +47,10 @@ struct raw_client::impl {
   explicit impl(client_options o);
   ~impl();
   void close() noexcept;
-  void end() noexcept;
+  void stop() noexcept;
+  /// Of a client that its own callback has destroyed: the loop thread returns to that callback
+  /// and then goes, and this with it.
+  void end_within_callback();
 
   // client_calls.cpp: calls come in
   using request = net::call_intake::request;
@@ -104,6 +107,8 @@ struct raw_client::impl {
   void want_loop_locked() noexcept;
   [[nodiscard]] bool wanted() const;
   void run_work(std::unique_lock<std::mutex>& baton_held);
+  void run_taken();
+  void end(std::unique_lock<std::mutex>& baton_held);
   [[nodiscard]] bool on_loop_thread() const {
     return std::this_thread::get_id() == loop_id.load(std::memory_order_relaxed);
   }
@@ -179,14 +184,14 @@ struct raw_client::impl {
   std::condition_variable loop_wakes;
   std::condition_variable visitors_leave;
   bool loop_wanted = false;
-  bool loop_busy = false;   // with user code, which may take long
   std::uint64_t turns = 0;  // how often callers have led
   unsigned visitors = 0;    // threads in wait()
   loop_work* first_work = nullptr;
   loop_work* last_work = nullptr;
-  std::vector<std::function<void()>> later;  // notices, progress
-  std::mutex end_mutex;                      // over joining
-  std::thread loop;                          // last: uses all of this
+  loop_work* taken_work = nullptr;  // the loop thread's own: what it runs next
+  bool ended = false;               // likewise: by a callback
+  std::mutex end_mutex;             // over joining
+  std::thread loop;                 // last: uses all of this
 };
 
 /// A stream that is being read.

@@ -157,26 +157,31 @@ void raw_client::impl::post(loop_work& what) noexcept {
 }
 
 void raw_client::impl::run_later(std::function<void()> what) {
-  const std::lock_guard lock(baton);
-  later.push_back(std::move(what));
-  if (has_work.exchange(true) || on_loop_thread()) return;
-  loop_wakes.notify_one();
+  struct once final : loop_work {
+    explicit once(std::function<void()> w) : what(std::move(w)) {}
+    void run() noexcept override {
+      const std::unique_ptr<once> self(this);
+      what();
+    }
+    std::function<void()> what;
+  };
+  post(*new once(std::move(what)));
 }
 
 void raw_client::impl::run_work(std::unique_lock<std::mutex>& baton_held) {
-  loop_work* next = std::exchange(first_work, nullptr);
-  const auto others = std::exchange(later, {});
+  taken_work = std::exchange(first_work, nullptr);
   has_work = false;
-  loop_busy = true;
   baton_held.unlock();
-  for (const auto& other : others) other();
-  while (next) {
-    loop_work* const current = next;
-    next = current->next_;  // it may be gone after this
+  run_taken();
+  baton_held.lock();
+}
+
+void raw_client::impl::run_taken() {
+  while (taken_work) {
+    loop_work* const current = taken_work;
+    taken_work = current->next_;  // it may be gone after this
     current->run();
   }
-  baton_held.lock();
-  loop_busy = false;
 }
 
 void raw_client::impl::run_loop() {
@@ -215,15 +220,29 @@ void raw_client::impl::run_loop() {
         loop_wanted = true;
     }
   }
+  if (!ended) end(lock);
+}
+
+void raw_client::impl::end(std::unique_lock<std::mutex>& baton_held) {
   // Those who lead see that this ends; nobody begins to.
   net.wake();
-  loop_wakes.wait(lock, [&] { return leading == leader::nobody; });
+  loop_wakes.wait(baton_held, [&] { return leading == leader::nobody; });
   leading = leader::loop;
-  lock.unlock();
+  baton_held.unlock();
   close_down();
-  lock.lock();
-  while (has_work) run_work(lock);
-  visitors_leave.wait(lock, [&] { return visitors == 0; });
+  run_taken();  // what waits for a callback that is being run to return
+  baton_held.lock();
+  while (has_work) run_work(baton_held);
+  visitors_leave.wait(baton_held, [&] { return visitors == 0; });
+}
+
+void raw_client::impl::end_within_callback() {
+  gate->close();
+  std::unique_lock lock(baton);
+  stopping = true;
+  end(lock);
+  ended = true;
+  loop.detach();
 }
 
 void raw_client::impl::lead_for(completion& what, proto::time_point until) {

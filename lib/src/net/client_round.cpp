@@ -178,6 +178,7 @@ void raw_client::impl::publish() {
   stats.in_flight = flying;
   stats.rejected = net.stats().rejected;
   stats.connected = machine.connected();
+  stats.refused = !machine.fatal().empty();
 }
 
 void raw_client::impl::deliver(std::unique_lock<std::mutex>& held) {

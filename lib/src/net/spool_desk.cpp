@@ -271,44 +271,55 @@ void spool_desk::tick(proto::time_point now) {
 
 void spool_desk::start_some(proto::time_point now) {
   const auto wall = unix_now();
-  std::size_t room = most_running - std::min(most_running, running_.size());
-  for (auto it = methods_.begin(); it != methods_.end();) {
-    auto& [name, m] = *it;
-    if (!m.starting && m.next == store::never) {
-      it = methods_.erase(it);
-      continue;
-    }
-    ++it;
-    if (m.starting) continue;
-    if (m.next > wall) {
-      next_ = std::min(next_, now + std::chrono::milliseconds(m.next - wall));
-      continue;
-    }
-    if (running_bytes_ >= most_running_bytes) continue;
-    const auto openings = machine_.openings_of(name);
-    // Methods share workers, and so their room.
-    const auto most =
-        std::min<std::size_t>(openings.calls - std::min(openings.calls, asked_), room);
-    if (most == 0) continue;  // the next round comes when a worker says something
-    room -= most;
-    asked_ += most;
-    m.starting = true;
-    m.next = store::never;
-    spool_.give(
-        [this, method = name, most, openings, bytes = most_running_bytes - running_bytes_,
-         wall](call_table& t) {
-          return [this, method, most, deadline = openings.deadline_ms,
-                  some = t.start(method, most, bytes, openings.idempotent, wall)] {
-            asked_ -= most;
-            started(method, some, deadline);
-          };
-        },
-        [this, method = name, most, wall](const std::string&) {
-          asked_ -= most;
-          methods_[method].starting = false;
-          queued(method, wall + 1000);
-        });
+  const auto over = [](const waiting_method& m) {
+    return !m.starting && m.next == store::never;
+  };
+  const auto look = [&](method_table::iterator it) {
+    if (over(it->second)) return methods_.erase(it);
+    start_some_of(*it, now, wall);
+    return std::next(it);
+  };
+  // Names that nobody serves, made up maybe, cost nothing while they wait.
+  if (const auto& served = machine_.served(); served.size() < methods_.size()) {
+    for (const proto::method_record* m : served)
+      if (const auto it = methods_.find(m->name); it != methods_.end()) look(it);
+  } else {
+    for (auto it = methods_.begin(); it != methods_.end();) it = look(it);
   }
+}
+
+void spool_desk::start_some_of(method_table::value_type& one, proto::time_point now,
+                               unix_ms wall) {
+  auto& [name, m] = one;
+  if (m.starting) return;
+  if (m.next > wall) {
+    next_ = std::min(next_, now + std::chrono::milliseconds(m.next - wall));
+    return;
+  }
+  if (running_bytes_ >= most_running_bytes) return;
+  const auto openings = machine_.openings_of(name);
+  // Methods share workers, and so their room.
+  const std::size_t taken = running_.size() + asked_;
+  const auto most = std::min<std::size_t>(openings.calls - std::min(openings.calls, asked_),
+                                          most_running - std::min(most_running, taken));
+  if (most == 0) return;  // the next round comes when a worker says something
+  asked_ += most;
+  m.starting = true;
+  m.next = store::never;
+  spool_.give(
+      [this, method = name, most, openings, bytes = most_running_bytes - running_bytes_,
+       wall](call_table& t) {
+        return [this, method, most, deadline = openings.deadline_ms,
+                some = t.start(method, most, bytes, openings.idempotent, wall)] {
+          asked_ -= most;
+          started(method, some, deadline);
+        };
+      },
+      [this, method = name, most, wall](const std::string&) {
+        asked_ -= most;
+        methods_[method].starting = false;
+        queued(method, wall + 1000);
+      });
 }
 
 void spool_desk::started(const std::string& method, const call_table::due_calls& some,

@@ -63,6 +63,7 @@ class spool_desk {
     store::unix_ms next = store::never;
     bool starting = false;  // the writer is asked for some
   };
+  using method_table = std::map<std::string, waiting_method>;
   /// Who waits until when, and for which call, by number.
   using wait_ends = std::multimap<proto::time_point, std::pair<proto::call_key, std::uint64_t>>;
 
@@ -80,6 +81,7 @@ class spool_desk {
   void queued(const std::string& method, store::unix_ms due);
   void ended(const store::call_report& report);
   void start_some(proto::time_point now);
+  void start_some_of(method_table::value_type& one, proto::time_point now, store::unix_ms wall);
   void started(const std::string& method, const store::call_table::due_calls& some,
                std::uint32_t declared_deadline_ms);
   void stop_waiting(wait_ends::iterator end);
@@ -89,7 +91,7 @@ class spool_desk {
   const options options_;
   proto::gateway_state& machine_;
   store::spool spool_;
-  std::map<std::string, waiting_method> methods_;
+  method_table methods_;
   std::unordered_map<std::uint64_t, std::size_t> running_;  // bytes, by number
   std::size_t running_bytes_ = 0;
   std::uint64_t asked_ = 0;  // calls that the writer is asked for, at most

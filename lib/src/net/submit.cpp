@@ -1,6 +1,7 @@
 #include "net/node_loop.hpp"
 #include "proto/rpc/call_id.hpp"
 
+#include <weir/error.hpp>
 #include <weir/submit.hpp>
 
 #include <algorithm>
@@ -99,6 +100,24 @@ prepared_settings asking(milliseconds limit) {
 milliseconds next_wait(steady_clock::time_point end) {
   const auto left = ceil<milliseconds>(end - steady_clock::now());
   return std::clamp(left, milliseconds(1), duration_cast<milliseconds>(longest_wait));
+}
+
+std::optional<submitted_report> answered(const raw_client& by, const outcome<packed>& answer,
+                                         steady_clock::time_point end) {
+  if (answer) return read_report(answer->bytes);
+  // The question came to nothing, as its time was up or its gateway went away.
+  const bool again =
+      answer.code() == status::deadline_exceeded || answer.code() == status::unavailable;
+  if (!again || by.stats().refused || steady_clock::now() >= end)
+    throw rpc_error(answer.error());
+  return std::nullopt;
+}
+
+void check_one_gateway(const raw_client& client) {
+  if (client.peer_count() > 1)
+    throw error(exit_code::usage,
+                "a submitted call is kept by one gateway, and this client has several (" +
+                    client.peers() + "): use one that has just that endpoint");
 }
 
 }  // namespace weir::detail

@@ -201,6 +201,9 @@ enum class bye_reason : std::uint8_t {
 
 struct bye {
   bye_reason reason = bye_reason::leaving;
+  /// From a callee: the highest number of a call that has reached it. What is beyond crossed
+  /// this on the way, and was never started.
+  std::optional<std::uint64_t> seen{};
   [[nodiscard]] bool operator==(const bye&) const = default;
 };
 

@@ -329,7 +329,9 @@ class message_reader {
     f.need(1);
     // Whatever other reasons there may be one day: it has left.
     const auto reason = f.next().uint(UINT64_MAX);
-    return {reason == 1 ? bye_reason::finished : bye_reason::leaving};
+    bye m{reason == 1 ? bye_reason::finished : bye_reason::leaving};
+    if (f.more()) m.seen = f.next().uint(limits::seq);
+    return m;
   }
 
   error_message read_error(fields& f) {

@@ -122,8 +122,9 @@ class message_writer : public wire_writer {
   void write(const alive&) { begin(wire::kind::alive, 0); }
 
   void write(const bye& m) {
-    begin(wire::kind::bye, 1);
+    begin(wire::kind::bye, m.seen ? 2 : 1);
     uint(static_cast<std::uint64_t>(m.reason));
+    if (m.seen) uint(*m.seen);
   }
 
   void write(const error_message& m) {

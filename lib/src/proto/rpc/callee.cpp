@@ -418,6 +418,11 @@ bool callee::busy() const {
   return false;
 }
 
+std::uint64_t callee::seen_of(session_id who) const {
+  const auto it = callers_.find(who);
+  return it == callers_.end() ? 0 : it->second.seen.highest();
+}
+
 bool callee::is_open(const call_key& key) const {
   const auto it = callers_.find(key.from);
   if (it == callers_.end()) return false;

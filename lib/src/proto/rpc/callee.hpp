@@ -120,6 +120,8 @@ class callee {
   /// Whether anything is not answered, or waits in here to be sent: streams that lack credit.
   [[nodiscard]] bool busy() const;
   [[nodiscard]] std::uint64_t open_of(session_id who) const;
+  /// No higher number of this caller's calls has come.
+  [[nodiscard]] std::uint64_t seen_of(session_id who) const;
   [[nodiscard]] bool is_open(const call_key& key) const;
   /// Bytes of answers and elements that are kept.
   [[nodiscard]] std::size_t kept_bytes() const;

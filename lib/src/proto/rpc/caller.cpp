@@ -67,7 +67,7 @@ void caller::joined(session_id callee) {
   touch(callee, it->second);
 }
 
-std::vector<caller::flight> caller::lost(session_id callee) {
+std::vector<caller::flight> caller::lost(session_id callee, std::optional<std::uint64_t> seen) {
   std::vector<flight> had;
   const auto it = callees_.find(callee);
   if (it == callees_.end()) return had;
@@ -75,7 +75,13 @@ std::vector<caller::flight> caller::lost(session_id callee) {
   had.reserve(c.open.runs().size() + c.ready.size());
   for (const auto& [first, run] : c.open.runs()) {
     forget(c, run);
-    if (!run.unasked) had.push_back(run.calls);
+    if (run.unasked) continue;
+    const std::uint64_t n = run.size();
+    const std::uint64_t got = !seen ? n : *seen < first ? 0 : std::min(n, *seen - first + 1);
+    if (got > 0) had.push_back(run.calls.slice(0, got));
+    if (got == n) continue;
+    had.push_back(run.calls.slice(got, n - got));
+    had.back().sent = {};
   }
   for (auto& calls : c.ready) {
     size_ -= calls.size();

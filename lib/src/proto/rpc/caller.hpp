@@ -88,8 +88,10 @@ class caller {
   /// A callee's session has joined, for the first time or again (links::change::joined).
   void joined(session_id callee);
   /// It is dead, or has left: what it had in hand, oldest first. Nothing more comes of it. What
-  /// has `sent == time_point{}` among them has never left this node.
-  [[nodiscard]] std::vector<flight> lost(session_id callee);
+  /// has `sent == time_point{}` among them has never reached it: it has never left this node,
+  /// or is beyond `seen`, with which the callee has said BYE.
+  [[nodiscard]] std::vector<flight> lost(session_id callee,
+                                         std::optional<std::uint64_t> seen = {});
 
   void on_window(session_id from, const window& w);
   void on_reply(session_id from, reply_batch&& replies, arrivals& in);

@@ -47,8 +47,8 @@ void client_state::on_message(peer_id from, message m, time_point now, client_ou
     caller_.on_window(*who, *w);
   } else if (auto* o = std::get_if<offer>(&m)) {
     on_offer(*who, std::move(*o));
-  } else if (std::holds_alternative<bye>(m)) {
-    lose(*who, "has left", now, out);
+  } else if (const auto* left = std::get_if<bye>(&m)) {
+    lose(*who, "has left", now, out, left->seen);
     links_.drop(*who, now, out);
     if (const auto peer = direct_.forget(*who)) links_.close(*peer, out);
   }
@@ -120,11 +120,11 @@ void client_state::on_refused(const links::event& e, peer_id from, time_point no
 }
 
 void client_state::lose(session_id who, const std::string& how, time_point now,
-                        client_outbox& out) {
+                        client_outbox& out, std::optional<std::uint64_t> seen) {
   const auto it = peers_.find(who);
   if (it == peers_.end()) return;
   const std::string name = name_of(who);
-  std::vector<caller::flight> had = caller_.lost(who);
+  std::vector<caller::flight> had = caller_.lost(who, seen);
   std::uint64_t calls = 0;
   for (const auto& f : had) calls += f.size();
   const std::string text = name + " " + how;

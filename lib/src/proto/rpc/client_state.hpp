@@ -189,7 +189,8 @@ class client_state {
                  client_outbox& out);
   void on_joined(const links::event& e, peer_id from, time_point now, client_outbox& out);
   void on_refused(const links::event& e, peer_id from, time_point now, client_outbox& out);
-  void lose(session_id who, const std::string& how, time_point now, client_outbox& out);
+  void lose(session_id who, const std::string& how, time_point now, client_outbox& out,
+            std::optional<std::uint64_t> seen = {});
   void on_offer(session_id from, offer o);
   void on_arrivals(time_point now, client_outbox& out);
   void on_parts(client_outbox& out);

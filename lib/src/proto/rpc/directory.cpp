@@ -58,7 +58,7 @@ void directory::offered(worker_record& who, const offer& what, time_point now) {
     ++m.offers;
     if (!info.idempotent) ++m.once_only;
     who.methods.push_back({&m, info.idempotent});
-    if (!who.draining) m.workers.push_back(&who);
+    if (!who.draining) serves(who, m);
   }
 }
 
@@ -73,12 +73,20 @@ void directory::forget_offers(worker_record& who) {
 void directory::enlist(worker_record& who) {
   for (const auto& [m, idempotent] : who.methods)
     if (std::find(m->workers.begin(), m->workers.end(), &who) == m->workers.end())
-      m->workers.push_back(&who);
+      serves(who, *m);
+}
+
+void directory::serves(worker_record& who, method_record& m) {
+  if (m.workers.empty()) served_.push_back(&m);
+  m.workers.push_back(&who);
 }
 
 void directory::withdraw(worker_record& who, time_point now) {
   for (const auto& [m, idempotent] : who.methods)
-    if (std::erase(m->workers, &who) > 0 && m->workers.empty()) m->without_since = now;
+    if (std::erase(m->workers, &who) > 0 && m->workers.empty()) {
+      m->without_since = now;
+      std::erase(served_, m);
+    }
 }
 
 void directory::drains(worker_record& who, bool draining, time_point now) {

@@ -86,10 +86,13 @@ class directory {
   [[nodiscard]] const std::unordered_map<std::string, method_record>& methods() const {
     return methods_;
   }
+  /// Those that some worker offers which does not drain.
+  [[nodiscard]] const std::vector<method_record*>& served() const { return served_; }
   [[nodiscard]] std::map<session_id, worker_record>& workers() { return workers_; }
   [[nodiscard]] const std::map<session_id, worker_record>& workers() const { return workers_; }
 
  private:
+  void serves(worker_record& who, method_record& m);
   void withdraw(worker_record& who, time_point now);
   static void forget_offers(worker_record& who);
   void enlist(worker_record& who);
@@ -102,6 +105,7 @@ class directory {
   method_queue::limits_type limits_;
   std::map<session_id, worker_record> workers_;
   std::unordered_map<std::string, method_record> methods_;
+  std::vector<method_record*> served_;
   method_record* last_ = nullptr;       // that was looked for: calls come in rows
   std::size_t look_at_ = most_methods;  // methods: then some are forgotten
 };

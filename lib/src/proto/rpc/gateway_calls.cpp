@@ -158,6 +158,12 @@ gateway_state::failure gateway_state::no_worker(const method_record& m) const {
 void gateway_state::hand_over(calls c, time_point now) {
   method_record& m = *c.method;
   if (m.workers.empty() && options_.wait <= duration{}) return fail(c, no_worker(m), now);
+  if (m.workers.empty() && !m.known && !m.waiting && stranded_.size() >= most_stranded)
+    return fail(c,
+                {status::resource_exhausted,
+                 "too many methods that no worker has ever offered are waited for", true,
+                 unknown_retry_ms},
+                now);
   if (m.queue.ready() == 0 && !m.workers.empty()) {
     const std::uint64_t may = aside_.contains(call_slots::place_of(c.number)) ? 0 : may_go(c);
     const std::uint64_t sent = may == c.size() ? give(c, now)
@@ -208,7 +214,8 @@ void gateway_state::enqueue(calls c, time_point now) {
 void gateway_state::queue(calls c, method_queue::end where, time_point now) {
   method_record& m = *c.method;
   m.queue.push(c.number, std::move(c.what), now, where);
-  if (!std::exchange(m.waiting, true)) waiting_.push_back(&m);
+  if (!std::exchange(m.waiting, true)) (m.workers.empty() ? stranded_ : waiting_).push_back(&m);
+  if (m.workers.empty()) look_at_ = std::min(look_at_, look_at(m));
 }
 
 std::uint64_t gateway_state::give(const calls& c, time_point now) {
@@ -270,6 +277,7 @@ void gateway_state::send(worker_record& to, const calls& c, time_point now) {
     return;
   }
   c.method->running += n;
+  counts_.running += n;
   to.work_us += c.method->expected_us(n);
   slots_.taking(c.number).away += n;
   if (!c.key().empty()) leaders_[c.number] = c.key();
@@ -344,21 +352,16 @@ void gateway_state::send_stalled_home(time_point now) {
   }
 }
 
-/// Without a worker it is not for their client that calls wait.
 void gateway_state::look_aside() {
   std::erase_if(aside_, [this](std::uint64_t place) {
-    bool any = false;
-    for (method_record* m : waiting_) {
-      if (!m->queue.has_aside(place)) continue;
-      if (m->workers.empty()) m->queue.resume(place, m->queue.size());
-      any = any || m->queue.has_aside(place);
-    }
-    return !any;
+    return std::none_of(waiting_.begin(), waiting_.end(),
+                        [place](const auto* m) { return m->queue.has_aside(place); });
   });
 }
 
 void gateway_state::came_back(method_record& m, std::uint64_t number, std::uint64_t count) {
   m.running -= count;
+  counts_.running -= count;
   slots_.taking(number).away -= count;
 }
 
@@ -370,27 +373,61 @@ void gateway_state::give_up_waiting(method_record& m, time_point now) {
     for (auto& [first, run] : late) fail({&m, first, std::move(run)}, no_worker(m), now);
 }
 
-void gateway_state::serve_queues(time_point now) {
-  for (std::size_t i = 0; i < waiting_.size(); ++i) {
-    method_record& m = *waiting_[i];
-    if (m.queue.next_expiry() <= now) {
-      for (auto& [first, run] : m.queue.expire(now)) {
-        m.stats.expired += run.size();
-        counts_.expired += run.size();
-        fail({&m, first, std::move(run)},
-             {status::deadline_exceeded, "no worker was free in time", true, 0}, now);
-      }
-    }
-    give_up_waiting(m, now);
+void gateway_state::expire(method_record& m, time_point now) {
+  if (m.queue.next_expiry() > now) return;
+  for (auto& [first, run] : m.queue.expire(now)) {
+    m.stats.expired += run.size();
+    counts_.expired += run.size();
+    fail({&m, first, std::move(run)},
+         {status::deadline_exceeded, "no worker was free in time", true, 0}, now);
   }
+}
+
+/// Workers have come or gone.
+void gateway_state::sort_queues(time_point now) {
+  sort_ = false;
+  waiting_.insert(waiting_.end(), stranded_.begin(), stranded_.end());
+  const auto served = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                            [](const auto* m) { return !m->workers.empty(); });
+  stranded_.assign(served, waiting_.end());
+  waiting_.erase(served, waiting_.end());
+  // Without a worker it is not for their client that calls wait.
+  for (method_record* m : stranded_)
+    for (const std::uint64_t place : aside_)
+      if (m->queue.has_aside(place)) m->queue.resume(place, m->queue.size());
+  look_at_ = now;
+}
+
+/// When something is to be done about a method without workers, at the earliest.
+time_point gateway_state::look_at(method_record& m) const {
+  const time_point expiry = m.queue.next_expiry();
+  if (m.queue.ready() == 0) return expiry;
+  return std::min(expiry, std::max(m.queue.oldest(), m.without_since) + options_.wait);
+}
+
+void gateway_state::look_at_stranded(time_point now) {
+  for (std::size_t i = 0; i < stranded_.size(); ++i) {
+    expire(*stranded_[i], now);
+    give_up_waiting(*stranded_[i], now);
+  }
+  look_at_ = time_point::max();
+  std::erase_if(stranded_, [this](method_record* m) {
+    m->waiting = !m->queue.empty();
+    if (m->waiting) look_at_ = std::min(look_at_, look_at(*m));
+    return !m->waiting;
+  });
+}
+
+void gateway_state::serve_queues(time_point now) {
+  if (sort_) sort_queues(now);
+  if (look_at_ <= now) look_at_stranded(now);
+  for (std::size_t i = 0; i < waiting_.size(); ++i) expire(*waiting_[i], now);
   std::erase_if(waiting_, [](method_record* m) {
-    if (m->queue.empty()) m->waiting = false;
+    m->waiting = !m->queue.empty();
     return !m->waiting;
   });
   // Methods take turns at the room of workers that they share, the more urgent calls first.
-  std::vector<method_record*> order;
-  std::copy_if(waiting_.begin(), waiting_.end(), std::back_inserter(order),
-               [](const method_record* m) { return !m->workers.empty(); });
+  std::vector<method_record*> order = waiting_;
   if (order.size() > 1) {
     std::rotate(order.begin(),
                 order.begin() + static_cast<std::ptrdiff_t>(turn_++ % order.size()),

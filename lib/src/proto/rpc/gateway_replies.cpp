@@ -250,9 +250,12 @@ void gateway_state::cancel(seq_range numbers, const std::string& reason, cause w
   // A client that leaves has told of its notifications all that it had to.
   const auto which =
       why == cause::client_gone ? method_queue::which::awaited : method_queue::which::all;
-  for (std::size_t i = 0; i < waiting_.size(); ++i)
-    for (auto& [first, run] : waiting_[i]->queue.take(numbers, which))
-      fail({waiting_[i], first, std::move(run)}, stopped, now);
+  for (auto* some : {&waiting_, &stranded_})
+    for (std::size_t i = 0; i < some->size(); ++i)
+      for (auto& [first, run] : (*some)[i]->queue.take(numbers, which)) {
+        if (some == &stranded_) look_at_ = now;  // its queue may be empty now
+        fail({(*some)[i], first, std::move(run)}, stopped, now);
+      }
   for (auto it = joined_.lower_bound(numbers.first);
        it != joined_.end() && it->first <= numbers.last;) {
     const calls c = std::move(it->second);

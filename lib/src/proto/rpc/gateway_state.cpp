@@ -70,15 +70,18 @@ void gateway_state::on_message(peer_id peer, message m, time_point now, gateway_
   } else if (auto* room = std::get_if<window>(&m)) {
     on_window(*from, *room, now);
   } else if (auto* what = std::get_if<offer>(&m)) {
-    if (worker_record* known = directory_.worker(*from)) directory_.offered(*known, *what, now);
+    if (worker_record* known = directory_.worker(*from)) {
+      directory_.offered(*known, *what, now);
+      sort_ = true;
+    }
   } else if (const auto* direct = std::get_if<direct_calls>(&m)) {
     if (worker_record* known = directory_.worker(*from))
       directory::called_directly(*known, *direct);
-  } else if (std::holds_alternative<bye>(m)) {
+  } else if (const auto* left = std::get_if<bye>(&m)) {
     links_.drop(*from, now, out);
     if (const worker_record* gone = directory_.worker(*from)) {
       out.info("worker " + name_of(gone->info) + " has left");
-      worker_left(*from, "has left", now);
+      worker_left(*from, "has left", now, left->seen);
     } else {
       client_left(*from, now);
     }
@@ -123,13 +126,15 @@ void gateway_state::client_left(session_id who, time_point now) {
   slots_.lost(who);
 }
 
-void gateway_state::worker_left(session_id who, const std::string& how, time_point now) {
+void gateway_state::worker_left(session_id who, const std::string& how, time_point now,
+                                std::optional<std::uint64_t> seen) {
   const worker_record* w = directory_.worker(who);
   if (!w) return;
   const std::string name = name_of(w->info);
   // Gone from the directory first: what is sent again must not be sent to it.
-  std::vector<caller::flight> had = workers_.lost(who);
+  std::vector<caller::flight> had = workers_.lost(who, seen);
   directory_.left(who, now);
+  sort_ = true;
   // Each goes to the front of its queue: the oldest last, so that it is first in the end.
   for (auto it = had.rbegin(); it != had.rend(); ++it) {
     const bool never_sent = it->sent == time_point{};
@@ -163,6 +168,7 @@ void gateway_state::on_window(session_id from, const window& w, time_point now) 
   worker_record* who = directory_.worker(from);
   if (!who) return;
   who->window = w.items;
+  sort_ = sort_ || who->draining != (w.items == 0);
   directory_.drains(*who, w.items == 0, now);
 }
 
@@ -241,8 +247,9 @@ void gateway_state::tick(time_point now, gateway_outbox& out) {
   links_.tick(now, out, events);
   on_events(events, now, out);
   if (drains_pending_) pass_on_drain(now);
+  if (sort_) sort_queues(now);
   if (!aside_.empty()) look_aside();
-  if (!waiting_.empty()) serve_queues(now);
+  serve_queues(now);
   if (draining_ && !aside_.empty()) send_stalled_home(now);
   expire_placed(now);
   if (draining_) send_waiting_home();
@@ -256,11 +263,8 @@ void gateway_state::tick(time_point now, gateway_outbox& out) {
 
 time_point gateway_state::next_deadline() {
   time_point next = links_.next_deadline();
-  for (method_record* m : waiting_) {
-    next = std::min(next, m->queue.next_expiry());
-    if (m->workers.empty() && m->queue.ready() > 0)
-      next = std::min(next, std::max(m->queue.oldest(), m->without_since) + options_.wait);
-  }
+  if (!stranded_.empty()) next = std::min(next, look_at_);
+  for (const method_record* m : waiting_) next = std::min(next, m->queue.next_expiry());
   if (!placed_until_.empty()) next = std::min(next, placed_until_.begin()->first);
   return next;
 }
@@ -290,16 +294,15 @@ bool gateway_state::done() const {
 }
 
 void gateway_state::say_bye(time_point now, gateway_outbox& out) {
-  for (const role r : {role::client, role::worker})
-    for (const session_id id : links_.with_role(r)) links_.send(id, bye{}, now, out);
+  for (const session_id id : links_.with_role(role::client))
+    links_.send(id, bye{bye_reason::leaving, clients_.seen_of(id)}, now, out);
+  for (const session_id id : links_.with_role(role::worker)) links_.send(id, bye{}, now, out);
 }
 
 gateway_state::counts gateway_state::stats() const {
   counts c = counts_;
-  for (const auto& [name, m] : directory_.methods()) {
-    c.queued += m.queue.size();
-    c.running += m.running;
-  }
+  for (const auto* some : {&waiting_, &stranded_})
+    for (const method_record* m : *some) c.queued += m->queue.size();
   c.workers = directory_.workers().size();
   c.clients = clients_.callers().size();
   return c;

@@ -63,6 +63,9 @@ struct gateway_outbox : outbox {
 /// it goes on running when its client is gone, for that may come back. Streams are no part of
 /// this: their key says that they may be run again, no more.
 ///
+/// Methods that have no worker wait aside, whatever their number: names that are made up cost
+/// those that are served nothing. There are `most_stranded` of them at most.
+///
 /// A client is sent no more replies than it reads: what is on its way to it, and expected from
 /// workers, is bounded in bytes. Beyond that its calls are set aside in their queues.
 ///
@@ -70,6 +73,9 @@ struct gateway_outbox : outbox {
 /// each round of messages.
 class gateway_state {
  public:
+  /// Methods that may wait for their first worker at a time.
+  static constexpr std::size_t most_stranded = 1024;
+
   struct options {
     std::uint64_t queue_calls = 100'000;  ///< waiting, for each method
     std::size_t queue_bytes = 32 * 1024 * 1024;
@@ -107,6 +113,10 @@ class gateway_state {
     std::uint32_t deadline_ms = 0;  ///< declared; 0: none
   };
   [[nodiscard]] openings openings_of(const std::string& method) const;
+  /// Methods that have workers: no other has openings.
+  [[nodiscard]] const std::vector<method_record*>& served() const {
+    return directory_.served();
+  }
 
   void tick(time_point now, gateway_outbox& out);
   [[nodiscard]] time_point next_deadline();
@@ -174,7 +184,8 @@ class gateway_state {
   void on_events(std::vector<links::event>& events, time_point now, gateway_outbox& out);
   void client_left(session_id who, time_point now);
   void client_stalled(session_id who, bool is);
-  void worker_left(session_id who, const std::string& how, time_point now);
+  void worker_left(session_id who, const std::string& how, time_point now,
+                   std::optional<std::uint64_t> seen = {});
   void on_window(session_id from, const window& w, time_point now);
 
   // The way there
@@ -196,7 +207,11 @@ class gateway_state {
   void look_aside();
   void send_stalled_home(time_point now);
   void came_back(method_record& m, std::uint64_t number, std::uint64_t count);
+  void expire(method_record& m, time_point now);
   void give_up_waiting(method_record& m, time_point now);
+  void sort_queues(time_point now);
+  void look_at_stranded(time_point now);
+  [[nodiscard]] time_point look_at(method_record& m) const;
   void serve_queues(time_point now);
   [[nodiscard]] failure no_worker(const method_record& m) const;
 
@@ -245,10 +260,13 @@ class gateway_state {
   reply_cache<std::uint64_t> replies_;
   result_cache results_;
   call_slots slots_;
-  std::vector<method_record*> waiting_;  // those with a queue
-  std::size_t turn_ = 0;                 // of those, who is first
-  std::set<std::uint64_t> aside_;        // places of clients that may have calls set aside
-  std::uint64_t aside_turn_ = 0;         // of those, who was served last
+  std::vector<method_record*> waiting_;     // those with a queue, and workers that serve it
+  std::vector<method_record*> stranded_;    // those with a queue and no worker
+  time_point look_at_ = time_point::max();  // these: nothing is to be done about them before
+  bool sort_ = false;                       // some may have got workers, or lost the last one
+  std::size_t turn_ = 0;                    // of waiting_, who is first
+  std::set<std::uint64_t> aside_;           // places of clients that may have calls set aside
+  std::uint64_t aside_turn_ = 0;            // of those, who was served last
   caller::arrivals in_;
   std::map<std::uint64_t, calls> joined_;         // wait for the reply of another
   std::map<std::uint64_t, std::string> leaders_;  // with a key, at a worker: their keys

@@ -460,7 +460,8 @@ bool service_state::done() const {
 }
 
 void service_state::say_bye(time_point now, service_outbox& out) {
-  for (const auto& [id, c] : callers_) links_.send(id, bye{bye_reason::leaving}, now, out);
+  for (const auto& [id, c] : callers_)
+    links_.send(id, bye{bye_reason::leaving, callee_.seen_of(id)}, now, out);
 }
 
 service_state::counts service_state::stats() const {
