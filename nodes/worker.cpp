@@ -44,7 +44,7 @@ const program about{
     "-9.",
     {{"Hash files, two at a time", "weir-worker -j2 -- sha256sum {}"},
      {"A filter that starts once and answers each line with a line",
-      "weir-worker --coproc -- awk '{ print length($0); fflush() }'"},
+      "weir-worker --coproc -- sed -u 's/colour/color/g'"},
      {"A small shell script per task", "weir-worker --shell -- 'wc -l < \"$1\"'"},
      {"Commands that others can call, through a gateway",
       "weir-worker --from tcp://127.0.0.1:5555 --method hash=sha256sum \\\n"
@@ -97,7 +97,8 @@ void declare(CLI::App& app, settings& s) {
       app.add_flag(
              "--coproc{line}", s.coproc,
              "Start the command once per slot; a line in, a line out, in order. The result "
-             "is that line without its end (weir-sink --format lines writes one). With "
+             "is that line without its end (weir-sink --format lines writes one). What else "
+             "it writes, a banner for instance, is an error (76). With "
              "--coproc=frame: 4-byte big-endian lengths before each, both ways")
           ->check(CLI::IsMember({"line", "frame"}))
           ->group("Running");

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <fstream>
 
 namespace coproc_runner_test {
 
@@ -18,6 +19,18 @@ command_options lines(std::vector<std::string> argv) {
 command_options filter(const std::string& text) { return lines({"sh", "-c", text}); }
 command_options frames(std::vector<std::string> argv) {
   return command(std::move(argv), command_mode::coproc_frames);
+}
+
+/// The pool has ended for this reason.
+void unasked(loop& l, const std::string& text) {
+  REQUIRE(l.pool().failed());
+  try {
+    l.pool().check();
+    FAIL("it should have thrown");
+  } catch (const weir::error& e) {
+    CHECK(e.code() == weir::exit_code::protocol);
+    CHECK_MESSAGE(std::string(e.what()).find('"' + text) != std::string::npos, e.what());
+  }
 }
 
 std::vector<std::string> numbered(int count) {
@@ -148,13 +161,56 @@ TEST_SUITE("coprocess") {
     CHECK_FALSE(alive(pid));
   }
 
-  TEST_CASE("an answer that nobody asked for costs it its place, not the next task's result") {
+  TEST_CASE("what it writes before it has read anything is no answer, but the end of it") {
+    const temporary_directory dir;
+    // It is busy for long between the banner and the first task.
+    loop l(1, weir::exec::command_runner_factory(filter(
+                  "echo hello; until [ -e " + (dir / "go") + " ]; do sleep 0.01; done; cat")));
+    l.give({"a"});
+    l.finish();
+    CHECK(l.outcomes.at(1).code == status::unavailable);
+    unasked(l, "hello");
+  }
+
+  TEST_CASE("of a banner and an answer that come at once none is taken") {
     loop l(1, weir::exec::command_runner_factory(
-                  filter("while read x; do printf '%s\\n%s extra\\n' $x $x; done")));
-    for (int i = 0; i < 5; ++i) {
-      const auto seq = l.give({std::to_string(i)});
+                  filter("read x; printf '%s\\n%s\\n' hello $x; cat")));
+    l.give({"a", "b"});
+    CHECK(l.wait_for([&] { return l.pool().failed(); }));
+    l.pool().stop();
+    l.finish();
+    CHECK(l.outcomes.at(1).code == status::unavailable);
+    CHECK(l.released.count(2) == 1);
+    unasked(l, "hello");
+  }
+
+  TEST_CASE("a line between two tasks is noticed before the second one is asked") {
+    const temporary_directory dir;
+    loop l(1, weir::exec::command_runner_factory(filter(
+                  "read x; echo $x; until [ -e " + (dir / "go") +
+                  " ]; do sleep 0.01; done; echo more; echo 1 > " + (dir / "said") + "; cat")));
+    l.give({"a"});
+    l.finish();
+    CHECK(l.outcomes.at(1).result == "a");
+    CHECK_FALSE(l.pool().failed());
+    std::ofstream(dir / "go") << "now";
+    number_in(dir / "said");
+    l.give({"b"});
+    l.finish();
+    CHECK(l.outcomes.at(2).code == status::unavailable);
+    unasked(l, "more");
+  }
+
+  TEST_CASE("what nobody has asked for by the end is noticed then, be it half a line") {
+    for (const std::string last : {"printf bye", "echo bye"}) {
+      loop l(1, weir::exec::command_runner_factory(
+                    filter("while read x; do echo $x; done; " + last)));
+      l.give({"a"});
       l.finish();
-      CHECK(l.outcomes.at(seq).result == std::to_string(i));
+      CHECK(l.outcomes.at(1).result == "a");
+      CHECK_FALSE(l.pool().failed());
+      l.pool().stop();
+      unasked(l, "bye");
     }
   }
 

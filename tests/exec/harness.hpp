@@ -132,6 +132,8 @@ inline std::vector<outcome> run_all(weir::command_options options,
   loop l(slots, weir::exec::command_runner_factory(std::move(options)));
   l.give(payloads, time_limit);
   l.finish();
+  l.pool().stop();
+  CHECK_NOTHROW(l.pool().check());
   std::vector<outcome> all;
   for (auto& [seq, o] : l.outcomes) all.push_back(std::move(o));
   CHECK(all.size() == payloads.size());

@@ -25,9 +25,13 @@ case $way in
     build_consumer -DCMAKE_PREFIX_PATH="$work/usr"
     ;;
   add_subdirectory)
-    # Quick to build, and without the build type that weir would choose for itself.
-    build_consumer -DWEIR_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 \
-      -DWEIR_UNITY=ON
+    # With the settings of BUILD, so that what is the same there need not be compiled again.
+    same=()
+    for setting in CMAKE_BUILD_TYPE CMAKE_CXX_FLAGS WEIR_UNITY; do
+      same+=("-D$setting=$(sed -n "s/^$setting:[^=]*=//p" "$build/CMakeCache.txt")")
+    done
+    build_consumer -DWEIR_SOURCE="$source" "${same[@]}" \
+      -DCMAKE_CXX_COMPILER_LAUNCHER="/usr/bin/env;python3;$here/reuse.py;$build"
     # weir is a part of the program here: installing the program installs nothing of weir's.
     cmake --install "$work/build" --prefix "$work/usr" >/dev/null
     [[ $(cd "$work/usr" && find . -type f) == ./bin/consumer ]] || {

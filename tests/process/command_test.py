@@ -92,6 +92,33 @@ while True:
                                        "--retry-delay", "10ms"))
         self.assertOnce(node.lines(), lines)
 
+    def test_a_coprocess_that_writes_more_than_answers_ends_its_worker_and_others_go_on(self):
+        lines, text = numbers(200)
+        tasks = self.endpoint()
+        node = self.ventilator("--bind", tasks, "--output-format", "lines", input=text)
+        worker = self.worker("--from", tasks, "-j2", "--coproc", "--", "sh", "-c",
+                             'read -r line; printf "banner\\n%s\\n" "$line"; exec cat')
+        self.ends(worker, 76)
+        self.assertSays(worker, r'weir-worker: the coprocess wrote what nobody asked for: "banner')
+        self.worker("--from", tasks, *ECHO)
+        self.ends(node, 0)
+        self.assertOnce(node.lines(), lines)
+
+    def test_a_coprocess_that_has_a_last_word_is_told_of_at_the_end(self):
+        for plain in (), ("--plain",):
+            tasks = self.endpoint()
+            to = ("--sink", self.endpoint()) if plain else ()
+            sink = self.sink("--bind", to[1], "--plain", "--expect", "2") if plain else None
+            node = self.ventilator("--bind", tasks, *plain, input=b"a\nb\n")
+            worker = self.worker("--from", tasks, "-j1", *plain, *(("--to", to[1], "--idle-timeout", "1") if plain
+                                                                   else ()),
+                                 "--coproc", "--", "sh", "-c", 'while read -r x; do echo "$x"; done; echo total')
+            self.ends(node, 0)
+            self.ends(worker, 76)
+            self.assertSays(worker, r'nobody asked for: "total')
+            if sink:
+                self.ends(sink, 0)
+
     def test_the_command_sees_the_tasks_identity(self):
         node = self.run_tasks(b"x\ny\n", "--", "sh", "-c",
                               "echo $WEIR_TASK_ID $WEIR_SEQ $WEIR_ATTEMPT")

@@ -287,6 +287,14 @@ class Coproc(Runs):
         os.close(read)
         self.ends(node, 0)
 
+    def test_a_line_that_nobody_asked_for_is_an_error_whenever_it_is_seen(self):
+        got = self.run_it("-j1", "--coproc", "read x; printf 'banner\\n%s\\n' $x; cat", input=LINES, code=255)
+        self.assertEqual(got, "")
+        self.assertIn('the coprocess wrote what nobody asked for: "banner', self.said)
+        got = self.run_it("-j1", "-k", "--coproc", "while read x; do echo $x; done; echo total", input=b"1\n2\n", code=255)
+        self.assertEqual(got, "1\n2\n")
+        self.assertIn('nobody asked for: "total', self.said)
+
     def test_a_coprocess_that_dies_fails_the_task_that_it_had(self):
         self.run_it("-j1", "--coproc", "sh", "-c", "while read x; do [ $x = 2 ] && exit 1; echo $x; done",
                     input=b"1\n2\n3\n", code=1)

@@ -1,6 +1,7 @@
 #include "proto/sink_state.hpp"
 
 #include "dialogue.hpp"
+#include "proto/limits.hpp"
 
 namespace sink_state_test {
 
@@ -12,6 +13,10 @@ using namespace weir::proto::dialogue;
 namespace {
 links::options who_is_sink() {
   return {who(role::sink, 9), 1s, {role::worker, role::ventilator}};
+}
+
+source_id numbered(std::uint64_t n) {
+  return {{0xee, static_cast<std::uint8_t>(n >> 8), static_cast<std::uint8_t>(n)}};
 }
 
 /// A sink that binds, with ventilator 1 on connection 1 and worker 2 on connection 2.
@@ -39,6 +44,21 @@ struct sink {
     registers();
     (void)take<registered>(out, 1);
     CHECK(silent(out));
+  }
+  /// So many sources, from this connection, that there is no room for another one.
+  void fills_up(std::uint32_t peer = 1) {
+    out = {};
+    joins(peer, who(role::ventilator, peer));
+    for (auto n = machine.stats().sources; n < limits::sources; ++n)
+      hears(peer, register_source{numbered(n), 1, 0, {}});
+    CHECK(machine.stats().sources == limits::sources);
+    out = {};
+  }
+  void loses_ventilator(std::uint32_t peer) {
+    machine.link_down(peer_id{peer}, now);
+    now += 1s;
+    machine.tick(now, out);
+    out = {};
   }
   /// Ticks every half a heartbeat for so long, with the worker alive and the ventilator not.
   void passes(duration time) {
@@ -226,6 +246,73 @@ TEST_SUITE("sink_state") {
     (void)take<registered>(s.out, 1);
     s.hears(1, register_source{the_source, 2, 0, {}});
     CHECK(take<error_message>(s.out, 1).code == wire_error::fenced);
+  }
+
+  TEST_CASE("a source that is lost and complete makes room for the next one, and no earlier") {
+    sink s;
+    s.fills_up();
+    s.hears(1, finish{numbered(7), 1, 0});
+    s.hears(1, finish{numbered(3000), 1, 0});
+    s.loses_ventilator(1);
+    s.passes(19s);
+    s.out = {};
+    s.joins(3, who(role::ventilator, 3));
+    s.hears(3, register_source{the_source, 1, 0, {}});
+    CHECK(take<error_message>(s.out, 3).code == wire_error::too_many);
+    s.passes(1s);
+    s.out = {};
+    s.hears(3, register_source{the_source, 1, 0, {}});
+    (void)take<registered>(s.out, 3);
+    CHECK(s.out.closed == std::vector{numbered(7)});
+    CHECK(s.out.notices.empty());
+    CHECK(s.machine.abandoned() == 0);
+    CHECK(s.machine.stats().finished == 1);
+    CHECK(s.machine.stats().sources == limits::sources);
+  }
+
+  TEST_CASE("if all that are lost have tasks missing, the first one is given up, and told of") {
+    sink s;
+    s.joins(1, who(role::ventilator, 1));
+    s.hears(1, register_source{numbered(0), 1, 3, {}});
+    s.loses_ventilator(1);
+    s.passes(10s);
+    s.fills_up(4);
+    s.loses_ventilator(4);
+    s.passes(20s);
+    s.out = {};
+    s.joins(3, who(role::ventilator, 3));
+    s.hears(3, register_source{the_source, 1, 0, {}});
+    (void)take<registered>(s.out, 3);
+    CHECK(s.out.closed == std::vector{numbered(0)});
+    REQUIRE(s.out.notices.size() == 2);  // one is that it joined
+    CHECK(s.out.notices[1].level == severity::warning);
+    CHECK(s.out.notices[1].text ==
+          "ventilator ventilator1 has not come back, and makes room, before all its tasks were "
+          "done: 3 are committed");
+    CHECK(s.machine.abandoned() == 1);
+    // Never 0 with a task missing, even when the others have all finished.
+    CHECK(!s.machine.nothing_missing());
+    s.out = {};
+    s.joins(5, who(role::ventilator, 1));
+    s.hears(5, register_source{numbered(0), 1, 0, {}});
+    CHECK(take<error_message>(s.out, 5).code == wire_error::fenced);
+    s.hears(5, register_source{numbered(0), 2, 0, {}});
+    CHECK(take<error_message>(s.out, 5).code == wire_error::fenced);
+  }
+
+  TEST_CASE("sources whose ventilators are there never make room") {
+    sink s;
+    s.fills_up();
+    s.hears(1, finish{numbered(7), 1, 0});
+    for (int i = 0; i < 100; ++i) {
+      s.hears(1, alive{});
+      s.passes(500ms);
+    }
+    s.out = {};
+    s.joins(3, who(role::ventilator, 3));
+    s.hears(3, register_source{the_source, 1, 0, {}});
+    CHECK(take<error_message>(s.out, 3).code == wire_error::too_many);
+    CHECK(s.out.closed.empty());
   }
 
   TEST_CASE("a source that comes back in another session belongs to that one") {

@@ -29,11 +29,13 @@ enum class command_mode {
   /// task and answers each, in order, with one line of standard output; newlines are not part
   /// of
   /// payload or result. It must not hold lines back: `grep --line-buffered`, `sed -u`, `stdbuf
-  /// -oL`, `fflush()` in awk. A payload with a newline in it fails for good. Lines beyond one
-  /// for
-  /// each task are noticed, and end the process, unless they come so late that they look like
-  /// the
-  /// next task's answer.
+  /// -oL`, `mawk -W interactive`. A payload with a newline in it fails for good.
+  ///
+  /// One that writes anything else, such as a banner or a last word, gives answers to the wrong
+  /// tasks. Whoever runs it ends with an error (`protocol`) as soon as that is seen: before the
+  /// first task is read, with its answer, while no task is being worked on, or at the latest
+  /// when the input ends. What was answered before cannot be taken back. It is never seen if
+  /// the process has to be killed, or if it writes a line too much here and one too few there.
   coproc_lines,
   /// The same with a length of 4 bytes, most significant first, before each payload and result.
   coproc_frames,
@@ -54,7 +56,7 @@ enum class command_mode {
 ///     command that may not be executed     PERMISSION_DENIED with exit code 126, not retried
 ///     payload not possible in this mode    INVALID_ARGUMENT, not retried
 ///     no process or pipe to be had         RESOURCE_EXHAUSTED
-///     coprocess exited, or out of step     UNAVAILABLE; tasks behind it are not charged
+///     coprocess exited, or wrote more      UNAVAILABLE; tasks behind it are not charged
 ///
 /// Standard input is /dev/null unless the mode says otherwise. No other descriptor is
 /// inherited, signal dispositions are the default ones, no signal is blocked.

@@ -18,9 +18,9 @@ enum class exit_code : int {
   cannot_create = 73,  ///< an output file cannot be created
   io = 74,             ///< reading or writing failed
   in_use = 75,         ///< another process uses the file; it may work later
-  protocol = 76,       ///< a peer speaks another version, or not weir at all
-  permission = 77,     ///< address or file not permitted, or --insecure is missing
-  signalled = 128,     ///< 128 + n: ended by signal n before the work was complete
+  protocol = 76,    ///< a peer speaks another version, or not weir at all; so with coprocesses
+  permission = 77,  ///< address or file not permitted, or --insecure is missing
+  signalled = 128,  ///< 128 + n: ended by signal n before the work was complete
 };
 
 /// Thrown for what the caller can mend. what() says what happened and what to do about it, and

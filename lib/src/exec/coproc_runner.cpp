@@ -2,9 +2,11 @@
 
 #include "exec/framing.hpp"
 #include "proto/limits.hpp"
+#include "proto/utf8.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +23,11 @@ using namespace std::chrono_literals;
 
 /// Bytes that we have ready for the process, beyond what is in its pipe.
 constexpr std::size_t write_ahead = 128 * 1024;
+/// How long the first answer of a process is kept back, once: a banner is followed by the
+/// answer.
+constexpr int first_look_ms = 1;
+/// Of what nobody asked for, so much is quoted.
+constexpr std::size_t quoted_bytes = 80;
 /// A buffer that has grown beyond this is not kept for later.
 constexpr std::size_t kept_buffer = 1024 * 1024;
 /// After a process that has answered nothing, and twice as long after each further one.
@@ -35,6 +42,15 @@ void forget(std::string& bytes, std::size_t& from) {
   if (bytes.empty() && bytes.capacity() > kept_buffer) std::string().swap(bytes);
 }
 
+std::string unasked_text(std::string_view bytes) {
+  std::string line = proto::to_utf8(bytes.substr(0, bytes.find('\n')), quoted_bytes);
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+  return "the coprocess wrote what nobody asked for: \"" + line +
+         "\"; it must answer each task once and write nothing else, or answers go to the wrong "
+         "tasks, as some of those before may have";
+}
+
 }  // namespace
 
 coproc_runner::coproc_runner(std::shared_ptr<const prepared_command> command)
@@ -42,18 +58,21 @@ coproc_runner::coproc_runner(std::shared_ptr<const prepared_command> command)
       invocation_(command_),
       errors_(proto::limits::stderr_bytes) {}
 
-coproc_runner::~coproc_runner() {
-  // The end of its input is how a filter learns that it is done.
-  if (child_.running()) stop_process(command_->options.grace);
+/// The end of its input is how a filter learns that it is done. Whatever it has written
+/// meanwhile, nobody is waiting for it.
+void coproc_runner::wind_up() {
+  if (!child_.running()) return;
+  stop_process(command_->options.grace);
+  if (!answers_.empty()) throw useless(exit_code::protocol, unasked_text(answers_));
 }
 
 void coproc_runner::run(claim& tasks) {
   if (!tasks.begin(0)) return;
-  if (child_.running() && !in_step()) stop_process(0s);
+  asked_ = 0;
+  if (child_.running()) look_before(tasks);
   if (!child_.running() && !(pause(tasks) && start(tasks))) return;
 
-  const auto mode = command_->options.mode;
-  for (asked_ = 0;;) {
+  for (;;) {
     const auto i = tasks.answered();
     if (i < asked_ || tasks.begin(i)) {
       if (const auto reason = tasks.why_stop(i); reason != stop_reason::none) {
@@ -70,11 +89,11 @@ void coproc_runner::run(claim& tasks) {
     }
     const state written = write_out();
     const state read = read_in();
-    if (!take_answers(tasks)) {
-      const auto at = std::string_view(answers_).substr(unread_);
-      const bool long_one = first_answer(mode, at, command_->options.max_output).too_long;
+    if (!answered_any_ && begins_unasked()) out_of_step(tasks);
+    const answers found = take_answers(tasks);
+    if (found == answers::unasked) out_of_step(tasks);
+    if (found == answers::too_long) {
       stop_process(0s);
-      if (!long_one) return;  // more answers than questions; those given cannot be taken back
       return give_up(
           tasks, final_failure(status::resource_exhausted,
                                "the coprocess's answer is longer than " +
@@ -85,10 +104,49 @@ void coproc_runner::run(claim& tasks) {
   }
 }
 
-/// Whether the process still runs and owes us nothing, nor we it.
-bool coproc_runner::in_step() const {
+/// Between two claims the process owes us nothing. One that has exited is no longer there
+/// afterwards.
+void coproc_runner::look_before(claim& tasks) {
   pollfd watched[] = {{child_.pidfd(), POLLIN, 0}, {out_.get(), POLLIN, 0}};
-  return unread_ == answers_.size() && ::poll(watched, 2, 0) == 0;
+  if (::poll(watched, 2, 0) <= 0) return;
+  if (watched[1].revents != 0) (void)read_in();
+  if (unread_ < answers_.size()) out_of_step(tasks);
+  stop_process(0s);
+}
+
+/// Whether a process that was asked one task, its first, has written before that, or more than
+/// the answer.
+bool coproc_runner::begins_unasked() {
+  if (unread_ == answers_.size()) return false;
+  if (question_untouched()) return true;
+  const auto first =
+      first_answer(command_->options.mode, std::string_view(answers_).substr(unread_),
+                   command_->options.max_output);
+  if (first.consumed == 0) return false;
+  if (unread_ + first.consumed == answers_.size()) {
+    pollfd watched{out_.get(), POLLIN, 0};
+    if (::poll(&watched, 1, first_look_ms) > 0) (void)read_in();
+  }
+  return unread_ + first.consumed < answers_.size();
+}
+
+/// Whether all that was ever written to the process is still in its pipe. Asked after reading
+/// what it wrote: then that was no answer.
+bool coproc_runner::question_untouched() const {
+  int in_pipe = 0;
+  return in_ && ::ioctl(in_.get(), FIONREAD, &in_pipe) == 0 &&
+         static_cast<std::uint64_t>(in_pipe) == written_;
+}
+
+/// It has said what nobody asked for: none of its answers can be relied on, nor those of
+/// others like it.
+void coproc_runner::out_of_step(claim& tasks) {
+  const std::string text = unasked_text(std::string_view(answers_).substr(unread_));
+  stop_process(0s);
+  const auto next = tasks.answered();
+  if (tasks.begin(next)) asked_ = std::max(asked_, next + 1);
+  give_up(tasks, failure(status::unavailable, text));
+  throw useless(exit_code::protocol, text);
 }
 
 /// False: the task was cancelled meanwhile, and has been answered.
@@ -133,17 +191,19 @@ bool coproc_runner::start(claim& tasks) {
   answers_.clear();
   errors_.clear();
   unwritten_ = unread_ = 0;
+  written_ = 0;
   answered_any_ = exited_ = false;
   return true;
 }
 
-/// Makes questions of further tasks. One that cannot be asked fails, once those before it are
-/// answered.
+/// Makes questions of further tasks, of one only until the process has answered something. One
+/// that cannot be asked fails, once those before it are answered.
 void coproc_runner::ask(claim& tasks) {
   const auto mode = command_->options.mode;
   if (!in_) return;
   forget(questions_, unwritten_);
-  while (questions_.size() - unwritten_ < write_ahead && tasks.begin(asked_)) {
+  while (questions_.size() - unwritten_ < write_ahead &&
+         (answered_any_ || asked_ == tasks.answered()) && tasks.begin(asked_)) {
     const auto payload = tasks.payload(asked_);
     if (can_ask(mode, payload)) {
       append_question(mode, payload, questions_);
@@ -173,6 +233,7 @@ coproc_runner::state coproc_runner::write_out() {
       return state::gone;
     }
     unwritten_ += static_cast<std::size_t>(n);
+    written_ += static_cast<std::uint64_t>(n);
     moved = true;
   }
   return moved ? state::going : state::stuck;
@@ -193,20 +254,19 @@ coproc_runner::state coproc_runner::read_in() {
   return exited_ ? state::gone : state::stuck;
 }
 
-/// False: an answer that is too long, or that nobody asked for.
-bool coproc_runner::take_answers(claim& tasks) {
+coproc_runner::answers coproc_runner::take_answers(claim& tasks) {
   const auto mode = command_->options.mode;
   const std::string_view all = answers_;
   for (auto i = tasks.answered(); unread_ < all.size(); ++i) {
-    if (i == asked_) return false;
+    if (i == asked_) return answers::unasked;
     const auto found = first_answer(mode, all.substr(unread_), command_->options.max_output);
-    if (found.too_long) return false;
-    if (found.consumed == 0) return true;
+    if (found.too_long) return answers::too_long;
+    if (found.consumed == 0) break;
     tasks.succeed(i, found.answer);
     unread_ += found.consumed;
     answered_any_ = true;
   }
-  return true;
+  return answers::taken;
 }
 
 void coproc_runner::wait_for_either(claim& tasks) {
@@ -240,11 +300,21 @@ void coproc_runner::give_up(claim& tasks, verdict why) {
   not_before_ = clock::now() + pause_;
 }
 
-/// Ends its input, then, after some patience, the process: TERM, grace, KILL.
+/// Ends its input, then, after some patience, the process: TERM, grace, KILL. The beginning of
+/// what it writes meanwhile is in answers_ afterwards.
 int coproc_runner::stop_process(duration patience) {
   in_.reset();
   auto now = clock::now();
   const auto patient_until = now + patience;
+  questions_.clear();
+  answers_.clear();
+  unwritten_ = unread_ = 0;
+  const auto read_out = [this] {
+    const auto result = read_some(out_.get(), answers_);
+    if (answers_.size() > quoted_bytes) answers_.resize(quoted_bytes);
+    if (result == read_result::end) out_.reset();
+    return result == read_result::some;
+  };
   for (;;) {
     if (now >= patient_until) child_.ask_to_end(now, command_->options.grace);
     child_.kill_if_due(now);
@@ -254,9 +324,7 @@ int coproc_runner::stop_process(duration patience) {
     if (::poll(watched, 3, poll_timeout(until, now)) > 0) {
       if (watched[0].revents != 0) break;
       // It may not end before it has written what it has to say.
-      std::string unwanted;
-      if (out_ && watched[1].revents && read_some(out_.get(), unwanted) == read_result::end)
-        out_.reset();
+      if (out_ && watched[1].revents) read_out();
       if (err_ && watched[2].revents &&
           read_some(err_.get(), errors_.buffer()) == read_result::end)
         err_.reset();
@@ -265,13 +333,12 @@ int coproc_runner::stop_process(duration patience) {
     now = clock::now();
   }
   const int exit_status = child_.end();
+  for (int reads = 0; out_ && reads < 16 && read_out(); ++reads) {
+  }
   for (int reads = 0; err_ && reads < 16; ++reads)
     if (read_some(err_.get(), errors_.buffer()) != read_result::some) break;
   out_.reset();
   err_.reset();
-  unwritten_ = unread_ = 0;
-  questions_.clear();
-  answers_.clear();
   return exit_status;
 }
 

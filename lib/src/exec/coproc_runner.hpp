@@ -14,26 +14,35 @@ namespace weir::exec {
 /// command_mode::coproc_lines and coproc_frames.
 ///
 /// Tasks are written ahead of the answers that are read, so that neither side waits for the
-/// other. When the process exits, or is out of step, the first unanswered task fails and the
-/// others that were written are released; the next claim finds a new process, after a pause
-/// when the last one had answered nothing.
+/// other. When the process exits, the first unanswered task fails and the others that were
+/// written are released; the next claim finds a new process, after a pause when the last one
+/// had answered nothing.
+///
+/// A process that writes more than one answer for each task, a banner for instance, gives
+/// answers to the wrong tasks. That is looked for where it costs nothing: before and behind the
+/// first answer of a process, which is asked one task only until then; when there is nothing
+/// left to answer, at the beginning of a claim, and at the end. Then the runner is `useless`.
 class coproc_runner : public runner {
  public:
   explicit coproc_runner(std::shared_ptr<const prepared_command> command);
-  ~coproc_runner() override;
   void run(claim& tasks) override;
+  void wind_up() override;
 
  private:
   /// How a conversation goes on after some bytes were moved.
   enum class state { going, stuck, gone };
 
-  [[nodiscard]] bool in_step() const;
+  void look_before(claim& tasks);
+  [[nodiscard]] bool begins_unasked();
+  [[nodiscard]] bool question_untouched() const;
   [[nodiscard]] bool pause(claim& tasks);
   [[nodiscard]] bool start(claim& tasks);
   void ask(claim& tasks);
   [[nodiscard]] state write_out();
   [[nodiscard]] state read_in();
-  bool take_answers(claim& tasks);
+  enum class answers { taken, too_long, unasked };
+  answers take_answers(claim& tasks);
+  [[noreturn]] void out_of_step(claim& tasks);
   void wait_for_either(claim& tasks);
   void give_up(claim& tasks, verdict why);
   int stop_process(proto::duration patience);
@@ -49,6 +58,7 @@ class coproc_runner : public runner {
   std::string answers_;  // bytes read, from unread_ on
   std::size_t unread_ = 0;
   tail errors_;
+  std::uint64_t written_ = 0;  // bytes, since the process was started
   std::uint32_t asked_ = 0;    // tasks of the present claim that were written, or will be
   bool answered_any_ = false;  // this process has answered something
   bool exited_ = false;        // and was seen to have exited

@@ -95,8 +95,9 @@ pool::pool(unsigned slots, runner_factory factory, std::function<void()> wake)
     for (; started < slots; ++started) {
       slot& s = slots_.emplace_back();
       s.thread = std::thread([this, &s, number = started] {
-        if (start_runner(s, number)) run_slot(s);
-        s.runs.reset();
+        if (!start_runner(s, number)) return;
+        run_slot(s);
+        end_runner(s);
       });
     }
     warden_ = std::thread([this] { watch(); });
@@ -132,6 +133,26 @@ bool pool::start_runner(slot& self, unsigned number) {
   ++ready_;
   started_.notify_one();
   return !failure;
+}
+
+void pool::end_runner(slot& self) {
+  try {
+    self.runs->wind_up();
+  } catch (...) {
+    keep_failure(std::current_exception());
+  }
+  self.runs.reset();
+}
+
+void pool::keep_failure(std::exception_ptr what) {
+  const std::lock_guard held(mutex_);
+  if (failure_) return;
+  failure_ = std::move(what);
+  failed_.store(true, std::memory_order_release);
+}
+
+void pool::check() const {
+  if (failed()) std::rethrow_exception(failure_);
 }
 
 void pool::give(std::vector<work> more) {
@@ -188,7 +209,7 @@ void pool::run_slot(slot& self) {
   std::unique_lock held(mutex_);
   self.since = clock::now();
   while (!stopping_) {
-    if (queue_.empty()) {
+    if (queue_.empty() || failed()) {
       ++idle_;
       work_.wait(held);
       --idle_;
@@ -196,8 +217,9 @@ void pool::run_slot(slot& self) {
       continue;
     }
     run_claim(self, held);
-    const bool woke = (queue_.empty() || self.since - last_wake_ >= wake_interval) &&
-                      wake_loop(held, self.since);
+    const bool woke =
+        (queue_.empty() || failed() || self.since - last_wake_ >= wake_interval) &&
+        wake_loop(held, self.since);
     // What the loop does on this thread is not the next task's.
     if (woke) self.since = clock::now();
   }
@@ -221,6 +243,8 @@ void pool::run_claim(slot& self, std::unique_lock<std::mutex>& held) {
   std::exception_ptr thrown;
   try {
     self.runs->run(current);
+  } catch (const useless&) {
+    keep_failure(std::current_exception());
   } catch (...) {
     thrown = std::current_exception();
   }
@@ -305,7 +329,7 @@ void pool::hand_over(finished part) {
 }
 
 bool pool::wake_loop(std::unique_lock<std::mutex>& held, time_point now) {
-  if (woken_ || done_.empty()) return false;
+  if (woken_ || (done_.empty() && !failed())) return false;
   woken_ = true;
   last_wake_ = now;
   held.unlock();

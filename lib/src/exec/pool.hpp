@@ -5,9 +5,13 @@
 #include "proto/message.hpp"
 #include "proto/time.hpp"
 
+#include <weir/error.hpp>
+
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -17,13 +21,21 @@
 
 namespace weir::exec {
 
+/// Thrown by a runner: neither it nor another of its kind should be given tasks any more.
+struct useless : error {
+  using error::error;
+};
+
 /// What a slot runs tasks with. Lives on its slot's thread from its factory to its end; all
 /// signals are blocked there.
 class runner {
  public:
   virtual ~runner() = default;
-  /// Answers the tasks, see claim. What it throws fails one task and nothing else.
+  /// Answers the tasks, see claim. What it throws fails one task and nothing else, but for
+  /// `useless`.
   virtual void run(claim& tasks) = 0;
+  /// Called once, behind the last run(). What it throws, pool::check() throws.
+  virtual void wind_up() {}
   /// True: it holds each task to its limit itself, and knows better than the pool when the
   /// task's time began. Then its claims have no limit.
   [[nodiscard]] virtual bool keeps_time() const { return false; }
@@ -78,6 +90,12 @@ class pool {
   /// What was stopped counts as released. Afterwards only take() and stats() make sense.
   void stop();
 
+  /// Whether a runner was `useless`. Then no slot claims any more, and what waits goes on
+  /// waiting: stop().
+  [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
+  /// Throws what the first such runner threw, or the first wind_up(); that only after stop().
+  void check() const;
+
   [[nodiscard]] pool_stats stats() const;
 
  private:
@@ -96,6 +114,8 @@ class pool {
 
   void run_slot(slot& self);
   bool start_runner(slot& self, unsigned number);
+  void end_runner(slot& self);
+  void keep_failure(std::exception_ptr what);
   void run_claim(slot& self, std::unique_lock<std::mutex>& held);
   [[nodiscard]] work cut();
   void put_back(work rest);
@@ -122,7 +142,9 @@ class pool {
   unsigned idle_ = 0;
   unsigned ready_ = 0;
   std::exception_ptr start_failure_;
-  bool woken_ = false;  // the loop has been woken and has not taken since
+  std::exception_ptr failure_;
+  std::atomic<bool> failed_ = false;  // failure_ is set, and does not change any more
+  bool woken_ = false;                // the loop has been woken and has not taken since
   proto::time_point last_wake_{};
   bool stopping_ = false;
 

@@ -38,6 +38,8 @@ class local_crew {
   [[nodiscard]] proto::time_point next_deadline() const { return machine_.next_deadline(); }
   /// Ends what runs, and the slots.
   void stop() { pool_.stop(); }
+  /// Throws if the slots cannot go on, or did not end well: see exec::pool.
+  void check() const { pool_.check(); }
 
  private:
   void carry_out();

@@ -231,7 +231,7 @@ void plain_worker::impl::run() {
   net::patience for_ventilator(options.connect_timeout);
   net::patience for_sink(options.connect_timeout);
   auto busy_at = proto::clock::now();
-  while (stops < 2) {
+  while (stops < 2 && !pool.failed()) {
     const bool draining = stops > 0;
     if (!draining) take_tasks();
     collect();
@@ -265,6 +265,7 @@ void plain_worker::impl::run() {
   if (!handed_over && stops < 2)
     throw error(exit_code::unavailable, "no sink at " + results.where() +
                                             " has taken the last results (--connect-timeout)");
+  pool.check();
 }
 
 plain_worker::plain_worker(plain_worker_options options, worker::runner each)

@@ -73,7 +73,10 @@ void ventilator::impl::withdraw(proto::time_point now) {
 
 void ventilator::impl::settle(proto::time_point now) {
   take_input();
-  if (crew) crew->collect(now);
+  if (crew) {
+    crew->collect(now);
+    crew->check();
+  }
   withdraw(now);
   if (collects) collect(now);
   machine.tick(now, out);
@@ -169,7 +172,15 @@ void ventilator::impl::run() {
     const std::lock_guard held(loop_mutex);
     over = true;
   }
-  if (crew) crew->stop();
+  if (crew) {
+    crew->stop();
+    try {
+      crew->check();
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  }
   try {
     net::carry_out(out, net, options);
   } catch (...) {  // the last words are a courtesy

@@ -148,6 +148,10 @@ void worker::task_worker::collect(proto::time_point now) {
     machine.on_finished(
         {f.source, f.first, f.last, std::move(f.runs), std::move(f.released), f.busy}, now,
         out);
+  if (pool.failed() && stops < 2) {  // others can do better
+    stops = 2;
+    net.wake();
+  }
   if (now < next_report) return;
   next_report = now + report_interval;
   reports.clear();
@@ -230,6 +234,7 @@ void worker::task_worker::run() {
   net::carry_out(out, net, options);
   net.close(net::last_words);
   publish();
+  pool.check();
 }
 
 void worker::task_worker::publish() {

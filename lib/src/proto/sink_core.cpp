@@ -1,7 +1,5 @@
 #include "proto/sink_core.hpp"
 
-#include "proto/limits.hpp"
-
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -35,7 +33,7 @@ result_run part_of(const result_run& run, seq_range range) {
 sink_core::registration sink_core::add(const register_source& r, session_id owner) {
   auto it = sources_.find(r.source);
   if (it == sources_.end()) {
-    if (sources_.size() >= limits::sources) return registration::too_many;
+    if (full()) return registration::too_many;
     it = sources_.try_emplace(r.source).first;
   }
   source& s = it->second;
@@ -234,9 +232,13 @@ bool sink_core::complete(const source_id& id) const {
 
 std::vector<sink_core::standing> sink_core::sources() const {
   std::vector<standing> list;
-  for (const auto& [id, s] : sources_)
-    list.push_back({id, s.owner, s.done_count, s.done.highest(), s.total, s.total_known});
+  for (const auto& entry : sources_) list.push_back(standing_of(entry.first));
   return list;
+}
+
+sink_core::standing sink_core::standing_of(const source_id& id) const {
+  const source& s = sources_.at(id);
+  return {id, s.owner, s.done_count, s.done.highest(), s.total, s.total_known};
 }
 
 }  // namespace weir::proto

@@ -1,6 +1,7 @@
 // What a sink does with results, apart from talking: deduplicate, commit, acknowledge.
 #pragma once
 
+#include "proto/limits.hpp"
 #include "proto/outbox.hpp"
 #include "proto/run_map.hpp"
 #include "proto/seq_set.hpp"
@@ -41,6 +42,8 @@ class sink_core {
   /// A ventilator makes its source known, or says again what it knows to be done.
   registration add(const register_source& r, session_id owner);
   [[nodiscard]] bool knows(const source_id& id) const { return sources_.contains(id); }
+  /// Whether another source would be too many.
+  [[nodiscard]] bool full() const { return sources_.size() >= limits::sources; }
   /// What is committed of it, in messages within the limits; the first is a REGISTERED.
   [[nodiscard]] std::vector<message> what_is_done(const source_id& id) const;
   /// Workers whose results for this source, or for some source that there was no room to
@@ -78,6 +81,8 @@ class sink_core {
     bool total_known = false;
   };
   [[nodiscard]] std::vector<standing> sources() const;
+  /// Of a source that it knows.
+  [[nodiscard]] standing standing_of(const source_id& id) const;
   [[nodiscard]] const counts& stats() const { return counts_; }
 
  private:

@@ -1,5 +1,6 @@
 #include "proto/sink_state.hpp"
 
+#include "proto/limits.hpp"
 #include "proto/peer_text.hpp"
 
 #include <algorithm>
@@ -56,6 +57,18 @@ void sink_state::on_register(session_id from, const register_source& r, time_poi
   const introduction* who = links_.info(from);
   if (!who || who->role != role::ventilator) return;
   const bool core_known = core_.knows(r.source);
+  if (!core_known) {
+    if (std::find(given_up_.begin(), given_up_.end(), r.source) != given_up_.end()) {
+      // What was committed of it is not known any more: it would be written again.
+      links_.send(from,
+                  error_message{wire_error::fenced,
+                                "this sink has given this source up: its ventilator was gone, "
+                                "and there was no room"},
+                  now, out);
+      return;
+    }
+    if (core_.full()) make_room(now, out);
+  }
   switch (core_.add(r, from)) {
     case sink_core::registration::fenced:
       links_.send(from,
@@ -79,27 +92,48 @@ void sink_state::on_register(session_id from, const register_source& r, time_poi
 }
 
 void sink_state::on_bye(session_id from, time_point now, outbox& out) {
-  for (auto it = sources_.begin(); it != sources_.end();) {
-    const source_id id = it->first;
-    if (it->second.owner != from) {
-      ++it;
-      continue;
-    }
-    const bool whole = core_.complete(id);
-    ++(whole ? finished_ : abandoned_);
-    for (const auto& s : core_.sources()) {
-      if (s.id != id) continue;
-      finished_tasks_ += s.total_known ? s.total : s.committed;
-      if (!whole)
-        out.warn("ventilator " + it->second.ventilator + " has left before all its tasks " +
-                 "were done: " + std::to_string(s.committed) + " are committed");
-    }
-    core_.remove(id);
-    out.closed.push_back(id);
-    it = sources_.erase(it);
-  }
+  std::vector<source_id> ended;
+  for (const auto& [id, s] : sources_)
+    if (s.owner == from) ended.push_back(id);
+  for (const auto& id : ended) end_source(id, end::left, out);
   core_.forget_worker(from);
   links_.drop(from, now, out);
+}
+
+/// Gives up a source that is lost for good, as far as anybody can tell: one that is complete,
+/// or else the one that was lost first.
+void sink_state::make_room(time_point now, outbox& out) {
+  const auto later = [this](const auto& a, const auto& b) {
+    const bool whole = core_.complete(a.first);
+    if (whole != core_.complete(b.first)) return !whole;
+    return a.second.lost_since > b.second.lost_since;
+  };
+  auto first = sources_.end();
+  for (auto it = sources_.begin(); it != sources_.end(); ++it) {
+    if (!it->second.lost || now - it->second.lost_since < bye_patience()) continue;
+    if (first == sources_.end() || later(*first, *it)) first = it;
+  }
+  if (first == sources_.end()) return;
+  const source_id id = first->first;
+  end_source(id, end::given_up, out);
+  given_up_.push_back(id);
+  if (given_up_.size() > limits::sources) given_up_.pop_front();
+}
+
+void sink_state::end_source(const source_id& id, end how, outbox& out) {
+  const bool whole = core_.complete(id);
+  ++(whole ? finished_ : abandoned_);
+  const auto s = core_.standing_of(id);
+  finished_tasks_ += s.total_known ? s.total : s.committed;
+  const auto it = sources_.find(id);
+  if (!whole)
+    out.warn("ventilator " + it->second.ventilator +
+             (how == end::left ? " has left" : " has not come back, and makes room,") +
+             " before all its tasks were done: " + std::to_string(s.committed) +
+             " are committed");
+  core_.remove(id);
+  out.closed.push_back(id);
+  sources_.erase(it);
 }
 
 void sink_state::tick(time_point now, outbox& out) {

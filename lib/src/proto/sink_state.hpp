@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <utility>
@@ -69,7 +70,8 @@ class sink_state {
     bool total_known = false;
   };
   [[nodiscard]] std::vector<lost_source> lost() const;
-  /// Sources whose ventilator said BYE before all was committed: it gave up.
+  /// Sources whose ventilator said BYE before all was committed: it gave up. Or they were given
+  /// up here, when there were too many, and they had been lost for longest.
   [[nodiscard]] std::uint64_t abandoned() const { return abandoned_; }
   void say_bye(time_point now, outbox& out);
   [[nodiscard]] counts stats() const;
@@ -88,6 +90,9 @@ class sink_state {
   void on_events(std::vector<links::event>& events, time_point now, outbox& out);
   void on_register(session_id from, const register_source& r, time_point now, outbox& out);
   void on_bye(session_id from, time_point now, outbox& out);
+  void make_room(time_point now, outbox& out);
+  enum class end : std::uint8_t { left, given_up };
+  void end_source(const source_id& id, end how, outbox& out);
   [[nodiscard]] duration bye_patience() const { return 20 * links_.heartbeat(); }
 
   links links_;
@@ -95,6 +100,7 @@ class sink_state {
   time_point last_tick_;
   sink_core core_;
   std::map<source_id, source> sources_;  // registered, and not said BYE to
+  std::deque<source_id> given_up_;       // to make room, the last ones
   std::uint64_t finished_ = 0;
   std::uint64_t finished_tasks_ = 0;
   std::uint64_t abandoned_ = 0;
