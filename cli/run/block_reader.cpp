@@ -70,8 +70,17 @@ bool block_reader::next(std::string& block) {
       searched_ = records_end_ = records_found_ = 0;
       return true;
     }
+    check_length();
     if (ended_ || !read_more()) return false;
   }
+}
+
+void block_reader::check_length() const {
+  if (left().size() <= std::max(options_.longest, options_.block)) return;
+  throw error(exit_code::data,
+              "standard input has no end of a record in " + std::to_string(left().size()) +
+                  " bytes: say what ends one with --recend, or '' for any byte, or use a "
+                  "larger --block");
 }
 
 /// A block that fills half of the buffer gets it, so that most are never copied. A smaller one
@@ -90,8 +99,12 @@ void block_reader::take(std::size_t size, std::string& block) {
 
 std::string block_reader::first_line() {
   std::size_t newline = buffer_.npos;
-  while ((newline = buffer_.find('\n')) == buffer_.npos && !ended_)
+  for (std::size_t looked_at = 0;
+       (newline = buffer_.find('\n', looked_at)) == buffer_.npos && !ended_;) {
+    check_length();
+    looked_at = buffer_.size();
     if (!read_more()) return {};
+  }
   if (newline == buffer_.npos) return std::exchange(buffer_, {});
   begin_ = newline + 1;
   return buffer_.substr(0, begin_);

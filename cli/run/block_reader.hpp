@@ -14,6 +14,9 @@ struct block_options {
   std::string record_end = "\n";             ///< may be empty
   std::string record_start;                  ///< may be empty; with both, they meet
   std::uint64_t records = 0;                 ///< in a block; 0: as many as fit
+  /// Bytes of the longest block, unless `block` is more: input that no record ends must not
+  /// take all memory.
+  std::size_t longest = std::size_t{1} << 30;
 };
 
 /// Reads a descriptor block by block. A record that is longer than a block is a block by
@@ -23,7 +26,7 @@ struct block_options {
 ///   block_reader blocks(STDIN_FILENO, stop_fd, {});
 ///   for (std::string block; blocks.next(block);) submit(block);
 ///
-/// Errors     weir::error io.
+/// Errors     weir::error io; `data` for a block that would be longer than the longest.
 class block_reader {
  public:
   /// next() says false when `wake_fd` is readable, unless it is -1.
@@ -39,6 +42,7 @@ class block_reader {
   [[nodiscard]] std::size_t cut();
   void take(std::size_t size, std::string& block);
   [[nodiscard]] bool read_more();
+  void check_length() const;
 
   int fd_;
   int wake_fd_;

@@ -319,6 +319,20 @@ TEST_SUITE("--pipe") {
     }
   }
 
+  TEST_CASE("input without the end of a record is an error before it takes all memory") {
+    const std::string input = "one\n" + std::string(5'000'000, '0');
+    block_options how{1'000'000};
+    how.longest = 4'000'000;
+    CHECK_THROWS_AS((void)blocks_of(input, how), weir::error);
+    how.records = 1;
+    CHECK_THROWS_AS((void)blocks_of(input, how), weir::error);
+    how.longest = 5'000'000;
+    CHECK(blocks_of(input, how).size() == 2);
+    how.longest = 1000;
+    how.block = 5'000'004;  // asked for
+    CHECK(blocks_of(input, how).size() == 2);
+  }
+
   TEST_CASE("a line is taken off the front, and what follows it is not lost") {
     const temp_file file("head\n1\n2\n");
     const int fd = ::open(file.name.c_str(), O_RDONLY | O_CLOEXEC);
