@@ -321,7 +321,8 @@ TEST_SUITE("--pipe") {
 
   TEST_CASE("input without the end of a record is an error before it takes all memory") {
     const std::string input = "one\n" + std::string(5'000'000, '0');
-    block_options how{1'000'000};
+    block_options how;
+    how.block = 1'000'000;
     how.longest = 4'000'000;
     CHECK_THROWS_AS((void)blocks_of(input, how), weir::error);
     how.records = 1;
