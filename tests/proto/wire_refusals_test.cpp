@@ -259,6 +259,17 @@ TEST_SUITE("wire: what a hostile peer may try") {
     CHECK(refusal(runtime("2")) == reject::wrong_type);
   }
 
+  TEST_CASE("what a callee has seen may be left out of its BYE, or be nil") {
+    const auto bye_with = [](auto value) {
+      return packed([&](packer& out) { out.pack_array(3).pack(17).pack(0).pack(value); });
+    };
+    CHECK(refusal(bye_with(msgpack::type::nil_t{})) == accepted);
+    CHECK(refusal(bye_with(limits::seq)) == accepted);
+    CHECK(refusal(bye_with(limits::seq + 1)) == reject::out_of_range);
+    CHECK(refusal(bye_with("1")) == reject::wrong_type);
+    CHECK(refusal(encode(bye{}).header) == accepted);
+  }
+
   TEST_CASE("unknown values of every type are passed over") {
     const auto header = packed([](packer& out) {
       out.pack_array(17).pack(16);

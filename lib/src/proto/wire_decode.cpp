@@ -330,7 +330,9 @@ class message_reader {
     // Whatever other reasons there may be one day: it has left.
     const auto reason = f.next().uint(UINT64_MAX);
     bye m{reason == 1 ? bye_reason::finished : bye_reason::leaving};
-    if (f.more()) m.seen = f.next().uint(limits::seq);
+    if (!f.more()) return m;
+    f.next();
+    if (!in_.nil()) m.seen = in_.uint(limits::seq);
     return m;
   }
 
