@@ -122,6 +122,18 @@ TEST_CASE("a key that is used for something else is refused") {
   CHECK_FALSE(g.given_any(worker));
 }
 
+TEST_CASE("a key that a worker knows to be of something else is not tried at another") {
+  keyed g;
+  g.worker_joins(other_worker, {gateway::method("pay")});
+  g.pay(client, "k", "20");
+  const bool first = g.given_any(worker);
+  g.forget_sends();
+  g.fails(first ? worker : other_worker, 1, status::failed_precondition, true);
+  CHECK(g.answered(client).code == status::failed_precondition);
+  CHECK_FALSE(g.given_any(worker));
+  CHECK_FALSE(g.given_any(other_worker));
+}
+
 TEST_CASE("a call with a key goes to another worker when its own dies") {
   keyed g;
   g.pay(client, "k");

@@ -12,6 +12,13 @@ bool never_started(const reply_run& reply, std::uint64_t i) {
   return !reply.details.empty() && reply.details[i].never_started;
 }
 
+/// Whether another worker may take what this one has refused. A mistake is one everywhere: a
+/// key that only this one knows to be of something else would be run by the others.
+bool may_be_taken(const reply_run& reply, std::uint64_t i) {
+  return never_started(reply, i) && reply.code != status::invalid_argument &&
+         reply.code != status::failed_precondition;
+}
+
 /// For how long a worker that has refused calls is asked last.
 constexpr duration shunned = std::chrono::milliseconds(100);
 }  // namespace
@@ -61,7 +68,7 @@ void gateway_state::on_answers(caller::answered& a, time_point now) {
     m.stats.answered.add(n, now);
     measure(a, m, now);
     if (better_elsewhere(a.reply)) ++m.first;
-  } else if (w) {
+  } else if (w && may_be_taken(a.reply, 0)) {
     w->shunned_until = now + shunned;
   }
   if (a.reply.code == status::ok) {
@@ -75,7 +82,7 @@ void gateway_state::on_answers(caller::answered& a, time_point now) {
     while (together && past < n && never_started(a.reply, past) == never_started(a.reply, i))
       ++past;
     const calls c = all.slice(i, past - i);
-    if (never_started(a.reply, i) && may_retry(c, true, now))
+    if (may_be_taken(a.reply, i) && may_retry(c, true, now))
       retry(c, now);
     else
       conclude(c, part_of_run(a.reply, i, past - i), now);
