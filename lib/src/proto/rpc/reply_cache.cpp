@@ -1,5 +1,6 @@
 #include "proto/rpc/reply_cache.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -77,7 +78,12 @@ std::size_t reply_cache<Call>::followers(std::string_view method, std::string_vi
 template <class Call>
 void reply_cache<Call>::leave(std::string_view method, std::string_view key, const Call& call) {
   const auto it = entries_.find(name_of(method, key));
-  if (it != entries_.end()) std::erase(it->second.followers, call);
+  if (it == entries_.end()) return;
+  // A caller that goes takes its own out in the order in which they came: thousands of one key
+  // must not be gone through for each.
+  auto& waiting = it->second.followers;
+  const auto at = std::find(waiting.begin(), waiting.end(), call);
+  if (at != waiting.end()) waiting.erase(at);
 }
 
 template <class Call>
@@ -89,7 +95,8 @@ typename reply_cache<Call>::followers_type reply_cache<Call>::settle(std::string
   const auto it = entries_.find(name_of(method, key));
   if (it == entries_.end() || it->second.answered || it->second.leader != call) return {};
   entry& e = it->second;
-  followers_type waiting{std::exchange(e.followers, {}), false};
+  followers_type waiting{{e.followers.begin(), e.followers.end()}, false};
+  e.followers.clear();
   const bool final = final_outcome(reply);
   waiting.run_next = !final && (reply.code != status::unavailable || never_started(reply));
   const std::size_t cost = cost_of(it->first, reply);

@@ -73,7 +73,7 @@ class reply_cache {
   struct entry {
     std::uint64_t arguments = 0;  // their hash
     Call leader{};
-    std::vector<Call> followers;
+    std::list<Call> followers;
     bool answered = false;
     reply_run reply;
     std::size_t cost = 0;

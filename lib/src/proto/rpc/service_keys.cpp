@@ -23,7 +23,9 @@ void service_state::accept_with_key(call_queue::taken call, time_point now) {
     }
     case state::joined:
       joined_.emplace(who, std::move(call));
-      // It waits for one that must not wait for its own caller.
+      // It waits for one that must not wait for its own caller, and does not if others have
+      // joined it before.
+      if (replies_.followers(m.info.name, key) > 1) break;
       for (auto& leader :
            aside_.remove(found.leader.from, {found.leader.call, found.leader.call}))
         wait_for_slot(std::move(leader));
