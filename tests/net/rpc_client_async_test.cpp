@@ -8,6 +8,7 @@
 #include <atomic>
 #include <deque>
 #include <future>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <vector>
@@ -231,6 +232,20 @@ TEST_SUITE("client, not waiting") {
     CHECK(eventually([&] { return s.cancelled == 2; }));
     CHECK(s.c->start("wait").get_outcome().code() == status::cancelled);
     s.c->close();
+  }
+
+  TEST_CASE("a pending call does not hold a callback that has been called") {
+    scene s;
+    const auto held = std::make_shared<int>(0);
+    auto later = s.c->start<int>("add", 1, 2);
+    weir::testing::semaphore called(0);
+    later.then([held, &called](outcome<int>) { called.release(); });
+    REQUIRE(called.try_acquire_for(patience));
+    auto at_once = s.c->start<int>("add", 1, 2);
+    at_once.wait();
+    at_once.then([held](outcome<int>) { ++*held; });
+    CHECK(*held == 1);
+    CHECK(eventually([&] { return held.use_count() == 1; }));
   }
 
   TEST_CASE("a pending call that is dropped goes on, and its answer is dropped") {

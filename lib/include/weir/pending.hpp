@@ -58,15 +58,16 @@ class pending_state : public loop_work {
       done.complete();
     release();
   }
-  /// Once, instead of waiting: on the loop thread. False: it is fulfilled already, nothing will
-  /// be called.
+  /// Once, instead of waiting: on the loop thread. False: it is fulfilled already, and will not
+  /// be resumed.
   [[nodiscard]] bool continue_with(std::coroutine_handle<> coroutine) {
     resumed_ = coroutine;
     return continues();
   }
-  [[nodiscard]] bool continue_with(std::unique_ptr<callback> called) {
+  /// If it is fulfilled already, on this thread.
+  void continue_with(std::unique_ptr<callback> called) {
     called_ = std::move(called);
-    return continues();
+    if (!continues()) call();
   }
   bool wait_until(std::chrono::steady_clock::time_point until) {
     if (done.done()) return true;  // and the client may have gone
@@ -113,13 +114,16 @@ class pending_state : public loop_work {
     return true;
   }
   void run() noexcept final {
-    // Not in place: it may destroy everything, a resumed coroutine for one.
-    const auto called = std::move(called_);
-    if (called)
-      called->run(take_outcome());
+    if (called_)
+      call();
     else
       resumed_.resume();
     release();
+  }
+  void call() {
+    // Not in place: it may destroy everything, and what it holds must not be held on.
+    const auto called = std::move(called_);
+    called->run(take_outcome());
   }
 
   raw_client* client_;
@@ -288,8 +292,7 @@ class [[nodiscard]] pending {
     auto boxed = std::unique_ptr<typename detail::pending_state<R>::callback>(
         std::make_unique<wrapped>(std::move(callback)));
     const owner mine(state_);
-    auto& called = *boxed;
-    if (!mine.state->continue_with(std::move(boxed))) called.run(mine.state->take_outcome());
+    mine.state->continue_with(std::move(boxed));
   }
 
   struct awaiter {
