@@ -11,6 +11,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <thread>
 #include <vector>
 
 namespace rpc_client_async_test {
@@ -231,7 +232,13 @@ TEST_SUITE("client, not waiting") {
     CHECK(awaited.get() == status::cancelled);
     CHECK(eventually([&] { return s.cancelled == 2; }));
     CHECK(s.c->start("wait").get_outcome().code() == status::cancelled);
+    status late = status::ok;
+    s.c->raw().call("add", "\x92\x01\x02", {},
+                    [&](const weir::raw_outcome& o) { late = o.code; });
+    CHECK(late == status::cancelled);
     s.c->close();
+    // By a thread that may have got the number of the one that has ended.
+    std::thread([&] { s.c.reset(); }).join();
   }
 
   TEST_CASE("a pending call does not hold a callback that has been called") {

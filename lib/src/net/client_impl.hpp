@@ -186,6 +186,7 @@ struct raw_client::impl {
   bool loop_wanted = false;
   std::uint64_t turns = 0;  // how often callers have led
   unsigned visitors = 0;    // threads in wait()
+  bool gone = false;        // the loop thread does no work any more: whoever has some does it
   loop_work* first_work = nullptr;
   loop_work* last_work = nullptr;
   loop_work* taken_work = nullptr;  // the loop thread's own: what it runs next

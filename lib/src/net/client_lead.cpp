@@ -149,7 +149,11 @@ void raw_client::impl::attend() noexcept {
 
 void raw_client::impl::post(loop_work& what) noexcept {
   what.next_ = nullptr;
-  const std::lock_guard lock(baton);
+  std::unique_lock lock(baton);
+  if (gone) {
+    lock.unlock();
+    return what.run();
+  }
   (first_work ? last_work->next_ : first_work) = &what;
   last_work = &what;
   if (has_work.exchange(true) || on_loop_thread()) return;
@@ -220,7 +224,9 @@ void raw_client::impl::run_loop() {
         loop_wanted = true;
     }
   }
-  if (!ended) end(lock);
+  if (ended) return;
+  end(lock);
+  loop_id = std::thread::id{};  // another thread may get it, and is not the loop
 }
 
 void raw_client::impl::end(std::unique_lock<std::mutex>& baton_held) {
@@ -232,8 +238,11 @@ void raw_client::impl::end(std::unique_lock<std::mutex>& baton_held) {
   close_down();
   run_taken();  // what waits for a callback that is being run to return
   baton_held.lock();
-  while (has_work) run_work(baton_held);
-  visitors_leave.wait(baton_held, [&] { return visitors == 0; });
+  do {
+    while (has_work) run_work(baton_held);
+    visitors_leave.wait(baton_held, [&] { return visitors == 0; });
+  } while (has_work);
+  gone = true;
 }
 
 void raw_client::impl::end_within_callback() {
