@@ -93,9 +93,11 @@ output output::to_file(const std::string& path, if_exists existing, claim held,
         path + " exists and is not empty (--append adds to it, --overwrite replaces it)");
   if (held != claim::none) {
     const bool shared = existing == if_exists::append && held == claim::whole_run;
-    const place ours = claim_file(fd, path, shared);
+    place ours = claim_file(fd, path, shared);
     if (ours == place::first && existing == if_exists::append && first) first(out);
-    if (ours == place::first && shared) (void)try_lock(fd, LOCK_SH);
+    // Between one lock and the other there is none: somebody else may have taken it.
+    while (ours == place::first && shared && !try_lock(fd, LOCK_SH))
+      ours = claim_file(fd, path, shared);
   }
   // Not by O_TRUNC: what another process is writing must still be there when it is refused.
   if (existing == if_exists::overwrite && ::ftruncate(fd, 0) != 0)
