@@ -44,7 +44,7 @@ def reuse(other, compiler, arguments):
     said = subprocess.run(["ninja", "-C", other, "-t", "commands", "-s", made], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     command = shlex.split(said.stdout)
-    if said.returncode != 0 or compiler not in command:
+    if said.returncode != 0 or compiler not in command or not os.path.exists(os.path.join(other, made)):
         return False
     theirs = parsed(command[command.index(compiler) + 1:])
     if not same(ours, theirs, other):
