@@ -150,6 +150,7 @@ class failed_tasks {
  public:
   failed_tasks(const std::string& file, io::record_format format)
       : file_(io::output::to_file(file, io::if_exists::overwrite, io::claim::whole_run)),
+        standard_output_(file == "-"),
         format_(std::move(format)) {}
 
   void add(std::string_view payload) {
@@ -158,8 +159,8 @@ class failed_tasks {
     // The end of an input: what came behind it would be cut in the wrong places.
     if (format_.how != io::framing::fixed || payload.size() == format_.size)
       file_.write(record);
-    else if (files_++ == 0)
-      short_ = std::move(record);
+    else if (files_++ == 0 || standard_output_)
+      short_ += record;
     else
       io::output::to_file(further_file(), io::if_exists::overwrite, io::claim::whole_run)
           .write(record);
@@ -167,7 +168,7 @@ class failed_tasks {
   /// When no more will come.
   void finish(console& say) {
     file_.write(std::exchange(short_, {}));
-    if (files_ > 1)
+    if (files_ > 1 && !standard_output_)
       say.notice("failed short records of further inputs are in " + file_.name() + ".2" +
                  (files_ > 2 ? " to " + further_file() : ""));
   }
@@ -178,6 +179,7 @@ class failed_tasks {
   }
 
   io::output file_;
+  bool standard_output_;
   io::record_format format_;
   std::string short_;
   std::size_t files_ = 0;  // that end with a short record
@@ -251,6 +253,11 @@ void keep_inputs(const settings& s) {
                                           ": tasks are read from that file: say another one");
   };
   check("--failed", s.failed);
+  if (s.record > 0 && !s.failed.empty())
+    for (std::size_t n = 2; n <= s.inputs.size(); ++n)
+      if (const auto further = s.failed + "." + std::to_string(n);
+          ::access(further.c_str(), F_OK) == 0)
+        check("--failed", further);
   if (collects(s)) check("--out", s.output.out);
   check("--joblog", s.output.joblog.substr(s.output.joblog.starts_with('+') ? 1 : 0));
 }

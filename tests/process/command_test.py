@@ -246,6 +246,24 @@ class Failures(Case):
         self.ends(again, 0)
         self.assertOnce(again.lines(), [b"aa", b"b", b"cc", b"d", b"ee", b"f"])
 
+    def test_failed_short_records_of_several_inputs_are_all_on_standard_output_if_so_asked(self):
+        tasks, results = self.endpoint(), self.endpoint()
+        sink = self.sink("--bind", results)
+        inputs = [self.write(name, text) for name, text in (("i1", b"aab"), ("i2", b"c"))]
+        node = self.ventilator("--bind", tasks, "--sink", results, "--record", "2", "--failed", "-", "--max-attempts", "1",
+                               *inputs)
+        self.worker("--from", tasks, "--", "false")
+        self.ends(node, 1)
+        self.ends(sink, 1)
+        self.assertIn(node.stdout(), (b"aabc", b"aacb"))
+
+    def test_failed_short_records_do_not_go_where_tasks_are_read_from(self):
+        inputs = [self.write(name, b"aab") for name in ("i.1", "i.2")]
+        node = self.ventilator("--bind", self.endpoint(), "--record", "2", "--failed", self.path("i"), *inputs)
+        self.ends(node, 64)
+        self.assertSays(node, "i.2: tasks are read from that file: say another one")
+        self.assertEqual(self.read("i.2"), b"aab")
+
     def test_what_is_too_large_to_be_a_task_is_no_failed_task(self):
         tasks, failed = self.endpoint(), self.path("failed")
         node = self.ventilator("--bind", tasks, "--failed", failed, "--max-attempts", "1",
