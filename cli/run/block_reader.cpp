@@ -77,8 +77,13 @@ bool block_reader::next(std::string& block) {
 
 void block_reader::check_length() const {
   if (left().size() <= std::max(options_.longest, options_.block)) return;
+  const auto bytes = std::to_string(left().size());
+  if (options_.records > 0 && (records_found_ > 0 || separator_.empty()))
+    throw error(exit_code::data, "standard input has less than " +
+                                     std::to_string(options_.records) + " records in " + bytes +
+                                     " bytes: use a smaller -N, or a larger --block");
   throw error(exit_code::data,
-              "standard input has no end of a record in " + std::to_string(left().size()) +
+              "standard input has no end of a record in " + bytes +
                   " bytes: say what ends one with --recend, or '' for any byte, or use a "
                   "larger --block");
 }

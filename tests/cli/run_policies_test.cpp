@@ -334,6 +334,24 @@ TEST_SUITE("--pipe") {
     CHECK(blocks_of(input, how).size() == 2);
   }
 
+  TEST_CASE(
+      "so are more records to a block than memory should hold, and that is what is said") {
+    block_options how;
+    how.block = 1000;
+    how.longest = 4000;
+    for (const char* end : {"\n", ""}) {
+      how.record_end = end;
+      how.records = 5000;
+      std::string said;
+      try {
+        (void)blocks_of(std::string(10'000'000, '\n'), how);
+      } catch (const weir::error& e) {
+        said = e.what();
+      }
+      CHECK(said.find("less than 5000 records") != said.npos);
+    }
+  }
+
   TEST_CASE("a line is taken off the front, and what follows it is not lost") {
     const temp_file file("head\n1\n2\n");
     const int fd = ::open(file.name.c_str(), O_RDONLY | O_CLOEXEC);
