@@ -55,6 +55,7 @@ plan::plan(const settings& s, const std::vector<std::string>& words, plan_option
   if (s.pipe) typed.sources = {source_spec{source_spec::kind::words, {}, {}, false}};
   input.nul_allowed = !s.coproc.empty();  // there values are no arguments
   if (!s.retry_failed) keep_inputs(s, typed.sources, from_standard_input);
+  if (options.before_reading) options.before_reading();
   std::unique_ptr<task_source> records;
   if (s.retry_failed) {
     auto failed = std::make_unique<failed_before>(joblog_file(s));

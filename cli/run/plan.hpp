@@ -22,6 +22,8 @@ struct plan_options {
   int wake_fd = -1;
   std::function<bool()> stopped{};
   std::function<void(const std::string&)> warn{};
+  /// Called before anything is read, when the outputs are known to be other files.
+  std::function<void()> before_reading{};
 };
 
 /// Made of what was typed.

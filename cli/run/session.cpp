@@ -83,7 +83,7 @@ class session {
   [[nodiscard]] printer::write_aside aside();
   [[nodiscard]] plan_options reading();
   [[nodiscard]] std::size_t input_under_way() const;
-  [[nodiscard]] std::optional<io::joblog> gone_on_with() const;
+  void claim_joblog();
   [[nodiscard]] outcome_writer::options output();
   [[nodiscard]] ventilator_options node();
 
@@ -134,7 +134,6 @@ session::session(const settings& s, const std::vector<std::string>& words,
       tell_(context.say, status()),
       watch_(
           signals_, [this](int signal) { on_signal(signal); }, [this] { on_tick(); }),
-      log_(gone_on_with()),
       plan_(s, words, reading()),
       print_(aside()),
       table_(most_in_hand, input_under_way()),
@@ -191,6 +190,7 @@ plan_options session::reading() {
   o.wake_fd = rules_.closed_fd();
   o.stopped = [this] { return rules_.level() != governor::pressure::none; };
   o.warn = [this](const std::string& text) { tell_.notice(text); };
+  o.before_reading = [this] { claim_joblog(); };
   return o;
 }
 
@@ -202,9 +202,9 @@ std::size_t session::input_under_way() const {
 
 /// A second run that went on with the same joblog would do the same tasks again: this is before
 /// we read it.
-std::optional<io::joblog> session::gone_on_with() const {
-  if (!goes_on(settings_) || settings_.dry_run) return {};
-  return io::joblog("+" + joblog_file(settings_), io::claim::alone);
+void session::claim_joblog() {
+  if (goes_on(settings_) && !settings_.dry_run)
+    log_.emplace("+" + joblog_file(settings_), io::claim::alone);
 }
 
 outcome_writer::options session::output() {

@@ -64,7 +64,7 @@ class Commands(Runs):
     def test_what_would_be_ignored_or_overwritten_is_refused(self):
         self.run_it("--pipe", "-a", self.path("list"), "wc", code=255)
         self.assertIn("leave out -a, or use < FILE", self.said)
-        values = self.write("list", b"a\nb\n")
+        values = self.write("list", b"1\ta\n2\tb")  # as a joblog that a crash has cut short
         os.symlink(values, self.path("link.csv"))
         for outputs in (("--joblog", values), ("--joblog", "+" + values), ("--results", self.path("link.csv"))):
             with open(values, "rb") as stdin:
@@ -72,7 +72,9 @@ class Commands(Runs):
                                        (("echo",), {"input": stdin}), (("--pipe", "cat"), {"input": stdin})):
                     self.run_it(*outputs, *arguments, code=255, **how)
                     self.assertIn("values are read from that file", self.said)
-        self.assertEqual(self.read("list"), b"a\nb\n")
+        self.run_it("--resume", "--joblog", values, "echo", "::::", values, code=255)
+        self.assertIn("values are read from that file", self.said)
+        self.assertEqual(self.read("list"), b"1\ta\n2\tb")
         self.run_it("--timeout", "-1", "echo", ":::", "1", code=255)
         self.assertIn("--timeout: '-1' is not a length of time", self.said)
 
