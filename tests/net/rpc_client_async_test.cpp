@@ -237,8 +237,16 @@ TEST_SUITE("client, not waiting") {
                     [&](const weir::raw_outcome& o) { late = o.code; });
     CHECK(late == status::cancelled);
     s.c->close();
-    // By a thread that may have got the number of the one that has ended.
-    std::thread([&] { s.c.reset(); }).join();
+  }
+
+  TEST_CASE("a client that is closed can be destroyed by a thread that was started later") {
+    scene s;
+    // It may have the number of the loop thread, which has ended.
+    for (int i = 0; i < 10; ++i) {
+      auto closed = std::make_unique<client>(client_options_for(s));
+      closed->close();
+      std::thread([&] { closed.reset(); }).join();
+    }
   }
 
   TEST_CASE("a pending call does not hold a callback that has been called") {
